@@ -1,0 +1,3 @@
+//! `kubectl cocalc`.
+
+fn main() {}
