@@ -3,6 +3,12 @@
 //! `kubectl label --local` reads any manifest without a server, keeps every field, known or not, and prints
 //! what it has read as JSON. A call takes it some 50 ms, so each test asks it once, with many documents.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests are tests, which clippy.toml does not know"
+)]
+
 use std::{borrow::Cow, path::PathBuf, process::Command};
 
 use kubectl_cocalc::output::{

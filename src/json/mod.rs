@@ -5,7 +5,7 @@
 //! 1.6): numbers are doubles and integral ones print without a fraction, a number out of range becomes
 //! `null`, of two equal keys the last wins, names that look like integers come first, and half of a surrogate
 //! pair is a legal string. This room has one value type with those rules ([`Json`]), one reader
-//! ([`parse`], [`read`]) and one writer ([`Json::stringify`]); everything else in the crate builds on them.
+//! ([`parse`], [`read()`]) and one writer ([`Json::stringify`]); everything else in the crate builds on them.
 
 mod read;
 mod string;

@@ -262,7 +262,7 @@ mod tests {
         let (mut reader, writer) = io::pipe().unwrap();
         let mut output = Output::new(Box::new(writer));
         output.text("a: 1\n").unwrap();
-        write!(output, "b: {}\n", 2).unwrap();
+        writeln!(output, "b: {}", 2).unwrap();
         output.finish().unwrap();
         let mut text = String::new();
         io::Read::read_to_string(&mut reader, &mut text).unwrap();

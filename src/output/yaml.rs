@@ -55,7 +55,7 @@ pub fn write(value: &Value) -> String {
     write_with_marks(value, &NoMarks)
 }
 
-/// [`write`], with the comments that `marks` gives. They never change what is read back.
+/// [`write()`], with the comments that `marks` gives. They never change what is read back.
 ///
 /// A comment stands at the end of its line, from column 41 or two spaces behind a longer line; where that would
 /// pass column 80, on a line of its own above, with the same indentation.
