@@ -284,18 +284,10 @@ pub fn value_from_f64(number: f64) -> Value {
 
 /// Appends the string as `JSON.stringify` writes it.
 pub fn write_string(string: &JsString, text: &mut String) {
-    text.push('"');
     match string {
-        JsString::Text(s) => {
-            let mut rest: &str = s;
-            while let Some(at) = rest.find(|c: char| c < ' ' || c == '"' || c == '\\') {
-                text.push_str(&rest[..at]);
-                write_escape(rest.as_bytes()[at], text);
-                rest = &rest[at + 1..];
-            }
-            text.push_str(rest);
-        }
+        JsString::Text(s) => write_text(s, text),
         JsString::Units(units) => {
+            text.push('"');
             for result in char::decode_utf16(units.iter().copied()) {
                 match result {
                     Ok(c) if c < ' ' || c == '"' || c == '\\' => {
@@ -307,8 +299,21 @@ pub fn write_string(string: &JsString, text: &mut String) {
                     Err(lone) => text.push_str(&format!("\\u{:04x}", lone.unpaired_surrogate())),
                 }
             }
+            text.push('"');
         }
     }
+}
+
+/// Appends a well-formed string as `JSON.stringify` writes it.
+pub fn write_text(string: &str, text: &mut String) {
+    text.push('"');
+    let mut rest = string;
+    while let Some(at) = rest.bytes().position(|b| b < b' ' || b == b'"' || b == b'\\') {
+        text.push_str(&rest[..at]);
+        write_escape(rest.as_bytes()[at], text);
+        rest = &rest[at + 1..];
+    }
+    text.push_str(rest);
     text.push('"');
 }
 

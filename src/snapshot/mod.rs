@@ -12,11 +12,26 @@ use serde_json::Value;
 use crate::json::{self, Json};
 
 mod assumptions;
+mod example;
+mod file;
+mod live_pod;
+mod manifests;
+mod overlay;
+mod place;
+mod rows;
+mod software;
+mod source;
+mod yaml_words;
 
 pub use assumptions::{
     Assumptions, CpuFormat, DedicatedVm, GpuPlacement, LimitBelowRequest, MemRequestAdjustment, MemorySuffix,
     Network, NetworkPlace, OnPatchError, ProjectContainer,
 };
+pub use example::example;
+pub use file::{Input, ReadOptions, parse_document, read_inputs, template_from_manifests};
+pub use live_pod::live_pod_of;
+pub use place::{Note, NoteKind, Place, ReadError};
+pub use rows::{is_uuid, parse_timestamp};
 
 /// Everything the pipeline reads.
 #[derive(Clone, Debug, Default)]

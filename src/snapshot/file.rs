@@ -1,0 +1,871 @@
+//! Files, folders and standard input: from bytes to one merged [`Snapshot`].
+//!
+//! A text is cut at its document markers first, which YAML allows without looking at anything else: a line
+//! that begins with `---` or `...` ends a document wherever it stands, and JSON cannot hold such a line.
+//! Each document is JSON if it begins with `{` or `[`, else YAML.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::de::DeserializeSeed;
+use serde_json::Value;
+use serde_saphyr::options::DuplicateKeyPolicy;
+
+use super::{
+    Assumptions, Project, Snapshot, Template,
+    manifests::{ConfigMap, TEMPLATE_CONFIGMAP},
+    place::{Note, NoteKind, Place, ReadError, excerpt},
+    rows::{Document, DocumentSeed},
+    source::{Source, Tree},
+};
+use crate::json::{self, Json};
+
+/// How many bytes all sources together may have: four times the largest installation that was planned for.
+const MAX_BYTES: u64 = 2 << 30;
+
+/// How deep lists and maps may be nested, in YAML as in JSON (serde_json's own limit).
+const MAX_DEPTH: usize = 128;
+
+/// One value of `-f`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A file; or a folder, of which the files `*.json`, `*.yaml` and `*.yml` are read in the order of their
+    /// names, without subfolders.
+    File(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+/// How sources are to be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// Name of the ConfigMap that holds the template, and the data key in it (`--template-configmap`).
+    /// Default: `project-pod`, or a lone ConfigMap of any name.
+    pub template_configmap: Option<(String, Option<String>)>,
+}
+
+/// Reads all sources into one snapshot. Lists are joined.
+///
+/// # Errors
+/// If a source cannot be read, is no JSON or YAML, holds unknown or repeated keys or values of another type
+/// than the column's; and if a row stands twice, or a scalar twice with different values.
+pub fn read_inputs(
+    inputs: &[Input],
+    stdin: &mut dyn Read,
+    options: &ReadOptions,
+) -> Result<(Snapshot, Vec<Note>), ReadError> {
+    let mut merge = Merge::default();
+    let mut left = MAX_BYTES;
+    let mut stdin = Some(stdin);
+    for input in inputs {
+        match input {
+            Input::Stdin => {
+                let stdin = stdin.take().ok_or(ReadError::StdinTwice)?;
+                let name = "standard input";
+                let bytes = read_bytes(stdin, name, 0, &mut left)?;
+                merge.read_bytes(name, bytes)?;
+            }
+            Input::File(path) => {
+                for file in expand(path)? {
+                    let name = file.display().to_string();
+                    let io = |error| ReadError::Io {
+                        file: name.clone(),
+                        error,
+                    };
+                    let mut handle = File::open(&file).map_err(io)?;
+                    let size = handle.metadata().map_err(io)?.len();
+                    let bytes = read_bytes(&mut handle, &name, size, &mut left)?;
+                    merge.read_bytes(&name, bytes)?;
+                }
+            }
+        }
+    }
+    merge.finish(options)
+}
+
+/// Reads one text that is at hand already.
+pub(super) fn read_text(name: &str, text: &str) -> Result<(Snapshot, Vec<Note>), ReadError> {
+    let mut merge = Merge::default();
+    merge.read_text(name, text)?;
+    merge.finish(&ReadOptions::default())
+}
+
+/// The template that one source holds, in any of the forms that [`read_inputs`] takes.
+///
+/// # Errors
+/// As [`read_inputs`], and if the source holds no template.
+pub fn template_from_manifests(
+    input: &Input,
+    stdin: &mut dyn Read,
+    options: &ReadOptions,
+) -> Result<(Template, Vec<Note>), ReadError> {
+    let (snapshot, notes) = read_inputs(std::slice::from_ref(input), stdin, options)?;
+    let template = snapshot.template.ok_or_else(|| ReadError::Content {
+        place: whole(&match input {
+            Input::File(path) => path.display().to_string(),
+            Input::Stdin => "standard input".to_owned(),
+        }),
+        message: "there is no template in it; give a snapshot with `template`, a ConfigMap project-pod, or a Pod without status"
+            .to_owned(),
+    })?;
+    Ok((template, notes))
+}
+
+fn whole(name: &str) -> Place {
+    Place {
+        file: name.into(),
+        line: 0,
+        column: 0,
+    }
+}
+
+fn expand(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
+    let io = |error| ReadError::Io {
+        file: path.display().to_string(),
+        error,
+    };
+    if !fs::metadata(path).map_err(io)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(io)? {
+        let file = entry.map_err(io)?.path();
+        let known = file
+            .extension()
+            .is_some_and(|ext| ext == "json" || ext == "yaml" || ext == "yml");
+        if known && file.is_file() {
+            files.push(file);
+        }
+    }
+    if files.is_empty() {
+        return Err(ReadError::Content {
+            place: whole(&path.display().to_string()),
+            message: "the folder holds no file *.json, *.yaml or *.yml; subfolders are not read, name them"
+                .to_owned(),
+        });
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Reads to the end, or to the limit that all sources share. `size` is a hint.
+fn read_bytes(from: &mut dyn Read, name: &str, size: u64, left: &mut u64) -> Result<Vec<u8>, ReadError> {
+    // One more byte than the file has, or reading to its end would double the buffer.
+    let capacity = size.min(*left).saturating_add(1);
+    let mut bytes = Vec::with_capacity(usize::try_from(capacity).unwrap_or(0));
+    from.take(left.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|error| ReadError::Io {
+            file: name.to_owned(),
+            error: match error.kind() {
+                io::ErrorKind::IsADirectory => io::Error::other("it is a folder"),
+                _ => error,
+            },
+        })?;
+    match left.checked_sub(bytes.len() as u64) {
+        Some(rest) => {
+            *left = rest;
+            Ok(bytes)
+        }
+        None => Err(ReadError::TooLarge {
+            file: name.to_owned(),
+            limit: MAX_BYTES,
+        }),
+    }
+}
+
+/// The bytes as text, or where they stop being UTF-8.
+fn utf8(name: &str, bytes: Vec<u8>) -> Result<String, ReadError> {
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let bytes = error.as_bytes();
+        let before = String::from_utf8_lossy(bytes.get(..valid).unwrap_or_default());
+        let utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+        ReadError::Syntax {
+            place: Source::new(name.into(), &before).place(valid),
+            message: if utf16 {
+                "the text is UTF-16; save it as UTF-8".to_owned()
+            } else {
+                format!(
+                    "the byte {:#04x} is not UTF-8; save the text as UTF-8",
+                    bytes.get(valid).copied().unwrap_or_default()
+                )
+            },
+        }
+    })
+}
+
+/// The documents of a text: from where to where.
+fn documents(text: &str) -> Vec<(usize, usize)> {
+    let bytes = text.as_bytes();
+    let mut start = if text.starts_with('\u{feff}') { 3 } else { 0 };
+    let mut found = Vec::new();
+    let mut line = start;
+    loop {
+        let rest = bytes.get(line..).unwrap_or_default();
+        let marker = (rest.starts_with(b"---") || rest.starts_with(b"..."))
+            && rest.get(3).is_none_or(u8::is_ascii_whitespace);
+        if marker {
+            found.push((start, line));
+            start = line + 3;
+        }
+        // Only lines that begin like a marker are of interest.
+        let next = rest
+            .iter()
+            .enumerate()
+            .skip(if marker { 3 } else { 0 })
+            .find(|(i, byte)| **byte == b'\n' && matches!(rest.get(i + 1), Some(b'-' | b'.')))
+            .map(|(i, _)| line + i + 1);
+        match next {
+            Some(next) => line = next,
+            None => break,
+        }
+    }
+    found.push((start, text.len()));
+    found
+}
+
+/// Whether there is nothing in a document but blanks, comments and YAML directives.
+fn is_blank(document: &str) -> bool {
+    document
+        .lines()
+        .map(str::trim_start)
+        .all(|line| line.is_empty() || line.starts_with('#') || line.starts_with('%'))
+}
+
+fn begins_like_json(document: &str) -> bool {
+    document.trim_start().starts_with(['{', '['])
+}
+
+/// Options under which a large snapshot passes and a small text cannot become a large one. What a text may
+/// cost in all is counted in [`Source`]; here stand depth and what aliases may repeat.
+fn yaml_options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_reader_input_bytes: None,
+            flow_nesting_limit: MAX_DEPTH,
+            max_depth: MAX_DEPTH,
+            max_events: usize::MAX,
+            max_nodes: usize::MAX,
+            max_total_scalar_bytes: usize::MAX,
+            max_aliases: 10_000,
+            max_anchors: 10_000,
+            max_recorded_anchor_events: 1_000_000,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: 1_000_000,
+            max_replay_stack_depth: 32,
+        },
+        // Visitors refuse repeated keys themselves, with the key's name and place.
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        // `on` and `017` stay strings, to be noted as words that kubectl reads otherwise.
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+        emit_comments: false,
+        with_snippet: false,
+    }
+}
+
+fn json_error(source: &Source<'_>, start: usize, end: usize, error: &serde_json::Error) -> ReadError {
+    if let Some(failure) = source.take_failure() {
+        return failure;
+    }
+    let document = source.text.get(start..end).unwrap_or_default();
+    let mut offset = start;
+    if error.line() > 1 {
+        offset += document
+            .match_indices('\n')
+            .nth(error.line() - 2)
+            .map_or(document.len(), |(newline, _)| newline + 1);
+    }
+    let offset = (offset + error.column().saturating_sub(1)).min(end);
+    let text = error.to_string();
+    let message = text
+        .rsplit_once(" at line ")
+        .map_or(&*text, |(message, _)| message);
+    ReadError::Syntax {
+        place: source.place(offset),
+        message: json_message(message),
+    }
+}
+
+fn json_message(message: &str) -> String {
+    let message = excerpt(message, 300);
+    match &*message {
+        "recursion limit exceeded" => format!("lists and maps are nested deeper than {MAX_DEPTH} levels"),
+        "number out of range" => {
+            "a number too large for a double; write it smaller or as a string".to_owned()
+        }
+        _ if message.starts_with("EOF") => format!("{message}; is the file cut off?"),
+        _ => format!("{message}; this is no valid JSON"),
+    }
+}
+
+fn yaml_error(source: &Source<'_>, start: usize, error: &serde_saphyr::Error) -> ReadError {
+    if let Some(failure) = source.take_failure() {
+        return failure;
+    }
+    let mut place = source.place(start);
+    let mut text = error.without_snippet().to_string();
+    if let Some(location) = error.location() {
+        let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        if location.line() > 1 {
+            place.line = place.line.saturating_add(number(location.line() - 1));
+            place.column = number(location.column());
+        } else {
+            place.column = place
+                .column
+                .saturating_add(number(location.column()).saturating_sub(1));
+        }
+        let suffix = format!(" at line {}, column {}", location.line(), location.column());
+        text = text.replace(&suffix, "");
+    }
+    ReadError::Syntax {
+        place,
+        message: format!("{}; this is no valid YAML", excerpt(text.trim(), 300)),
+    }
+}
+
+/// Reads one YAML document with the seed that `seed` makes.
+fn yaml<'de, S: DeserializeSeed<'de>>(
+    source: &Source<'de>,
+    start: usize,
+    end: usize,
+    seed: S,
+) -> Result<S::Value, ReadError> {
+    source.yaml.set(true);
+    let document = source.text.get(start..end).unwrap_or_default();
+    serde_saphyr::with_deserializer_from_str_with_options(document, yaml_options(), |deserializer| {
+        seed.deserialize(deserializer)
+    })
+    .map_err(|error| yaml_error(source, start, &error))
+}
+
+/// Reads one or several JSON values that stand one behind the other.
+fn json_values(
+    source: &Source<'_>,
+    start: usize,
+    end: usize,
+    document: &mut Document,
+) -> Result<(), ReadError> {
+    source.yaml.set(false);
+    let text = source.text.get(start..end).unwrap_or_default();
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    loop {
+        DocumentSeed {
+            source,
+            document,
+            start: source.last(),
+        }
+        .deserialize(&mut deserializer)
+        .map_err(|error| json_error(source, start, end, &error))?;
+        if deserializer.end().is_ok() {
+            return Ok(());
+        }
+    }
+}
+
+/// The sources read so far.
+#[derive(Default)]
+struct Merge {
+    snapshot: Snapshot,
+    notes: Vec<Note>,
+    files: Vec<Arc<str>>,
+    now: Option<Place>,
+    template: Option<Place>,
+    software: Option<Place>,
+    settings: HashMap<String, Place>,
+    assumptions: BTreeMap<String, (Value, Place)>,
+    has_assumptions: bool,
+    licenses: HashMap<String, Place>,
+    /// File and line by UUID.
+    projects: HashMap<u128, (u32, u32)>,
+    usage: HashMap<String, Place>,
+    live_pods: HashMap<String, Place>,
+    config_maps: Vec<ConfigMap>,
+    passed_over: BTreeMap<String, usize>,
+}
+
+impl Merge {
+    fn read_bytes(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), ReadError> {
+        let text = utf8(name, bytes)?;
+        self.read_text(name, &text)
+    }
+
+    fn read_text(&mut self, name: &str, text: &str) -> Result<(), ReadError> {
+        let source = Source::new(name.into(), text);
+        self.files.push(source.name.clone());
+        let mut any = false;
+        for (start, end) in documents(text) {
+            let chunk = text.get(start..end).unwrap_or_default();
+            if is_blank(chunk) {
+                continue;
+            }
+            let begin = start + (chunk.len() - chunk.trim_start().len());
+            source.start_at(begin);
+            let document = if begins_like_json(chunk) {
+                read_json(&source, begin, end)?
+            } else {
+                let mut document = Document::default();
+                let seed = DocumentSeed {
+                    source: &source,
+                    document: &mut document,
+                    start: begin,
+                };
+                yaml(&source, start, end, seed)?;
+                document
+            };
+            any |= document.any;
+            let (words, more) = source.take_words();
+            if document.words_matter {
+                self.note_words(words, more, name);
+            }
+            self.add(document)?;
+        }
+        if !any {
+            self.note(NoteKind::Empty, format!("{}: holds nothing", whole(name)));
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, kind: NoteKind, message: String) {
+        self.notes.push(Note { kind, message });
+    }
+
+    fn note_words(&mut self, words: Vec<super::source::Word>, more: usize, name: &str) {
+        self.notes.extend(word_notes(words, more, name));
+    }
+
+    fn add(&mut self, document: Document) -> Result<(), ReadError> {
+        let snapshot = &mut self.snapshot;
+        for (now, place) in document.now {
+            once(
+                &mut self.now,
+                place,
+                snapshot.now.is_some_and(|given| given != now),
+                "`now` is given twice with different values",
+            )?;
+            snapshot.now = Some(now);
+        }
+        for (template, place) in document.templates {
+            set_template(&mut self.template, snapshot, template, place)?;
+        }
+        for (software, place) in document.software {
+            let differs = snapshot.software.as_ref().is_some_and(|given| *given != software);
+            once(
+                &mut self.software,
+                place,
+                differs,
+                "`software` is given twice with different values",
+            )?;
+            snapshot.software.get_or_insert(software);
+        }
+        if document.has_settings {
+            let settings = snapshot.server_settings.get_or_insert_default();
+            for (name, value, place) in document.settings {
+                row(&mut self.settings, &name, place, || {
+                    format!("server setting `{}` is given twice", excerpt(&name, 60))
+                })?;
+                settings.insert(name, value);
+            }
+        }
+        self.has_assumptions |= document.has_assumptions;
+        for (name, value, place) in document.assumptions {
+            match self.assumptions.get(&name) {
+                Some((given, first)) if *given != value => {
+                    return Err(ReadError::Twice {
+                        what: format!(
+                            "assumption `{}` is given twice with different values",
+                            excerpt(&name, 60)
+                        ),
+                        first: first.clone(),
+                        second: place,
+                    });
+                }
+                Some(_) => {}
+                None => {
+                    self.assumptions.insert(name, (value, place));
+                }
+            }
+        }
+        for (license, place) in document.licenses {
+            row(&mut self.licenses, &license.id, place, || {
+                format!("license {} is given twice", license.id)
+            })?;
+            snapshot.site_licenses.insert(license.id.clone(), license);
+        }
+        for (id, count, place) in document.usage {
+            row(&mut self.usage, &id, place, || {
+                format!("the usage of license {id} is given twice")
+            })?;
+            snapshot.license_usage.insert(id, count);
+        }
+        for (pod, place) in document.live_pods {
+            if let Some(name) = pod_name(&pod) {
+                row(&mut self.live_pods, &name, place, || {
+                    format!("live pod {} is given twice", excerpt(&name, 120))
+                })?;
+            }
+            snapshot.live_pods.push(pod);
+        }
+        snapshot.has_projects |= document.has_projects;
+        self.add_projects(document.projects, &document.project_lines)?;
+        self.config_maps.extend(document.manifests.config_maps);
+        for (kind, count) in document.manifests.passed_over {
+            *self.passed_over.entry(kind).or_default() += count;
+        }
+        for message in document.dropped {
+            self.note(NoteKind::Software, message);
+        }
+        Ok(())
+    }
+
+    fn add_projects(&mut self, projects: Vec<Project>, lines: &[u32]) -> Result<(), ReadError> {
+        let file = u32::try_from(self.files.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        self.projects.reserve(projects.len());
+        for (project, line) in projects.iter().zip(lines) {
+            let Some(id) = uuid_number(&project.project_id) else {
+                continue;
+            };
+            if let Some((first_file, first_line)) = self.projects.insert(id, (file, *line)) {
+                let place = |file: u32, line: u32| Place {
+                    file: usize::try_from(file)
+                        .ok()
+                        .and_then(|index| self.files.get(index).cloned())
+                        .unwrap_or_default(),
+                    line,
+                    column: 0,
+                };
+                return Err(ReadError::Twice {
+                    what: format!("project {} is given twice", project.project_id),
+                    first: place(first_file, first_line),
+                    second: place(file, *line),
+                });
+            }
+        }
+        if self.snapshot.projects.is_empty() {
+            self.snapshot.projects = projects;
+        } else {
+            self.snapshot.projects.extend(projects);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, options: &ReadOptions) -> Result<(Snapshot, Vec<Note>), ReadError> {
+        self.choose_template(options)?;
+        if self.has_assumptions {
+            let fields = self
+                .assumptions
+                .iter()
+                .map(|(name, (value, _))| (name.clone(), value.clone()));
+            let assumptions = serde_json::from_value::<Assumptions>(Value::Object(fields.collect()));
+            // Each field was read by itself already.
+            self.snapshot.assumptions = Some(assumptions.map_err(|error| {
+                ReadError::Content {
+                    place: self
+                        .assumptions
+                        .values()
+                        .next()
+                        .map_or_else(|| whole("assumptions"), |(_, place)| place.clone()),
+                    message: format!("`assumptions`: {}", excerpt(&error.to_string(), 300)),
+                }
+            })?);
+        }
+        if let Some(template) = &self.snapshot.template {
+            let notes = duplicate_notes(
+                &template.text,
+                &excerpt(&template.source, 300),
+                "the template's text",
+            );
+            self.notes.extend(notes);
+        }
+        let count: usize = self.passed_over.values().sum();
+        if count > 0 {
+            let kinds: Vec<String> = self
+                .passed_over
+                .iter()
+                .take(12)
+                .map(|(kind, count)| format!("{count} {kind}"))
+                .collect();
+            let more = if self.passed_over.len() > 12 { ", …" } else { "" };
+            let (noun, are) = if count == 1 {
+                ("manifest", "says")
+            } else {
+                ("manifests", "say")
+            };
+            self.note(
+                NoteKind::PassedOver,
+                format!(
+                    "passed over {count} {noun} that {are} nothing about project pods ({}{more})",
+                    kinds.join(", ")
+                ),
+            );
+        }
+        Ok((self.snapshot, self.notes))
+    }
+
+    fn choose_template(&mut self, options: &ReadOptions) -> Result<(), ReadError> {
+        let (wanted, key) = match &options.template_configmap {
+            Some((name, key)) => (name.as_str(), key.as_deref()),
+            None => (TEMPLATE_CONFIGMAP, None),
+        };
+        let (named, others): (Vec<ConfigMap>, Vec<ConfigMap>) = std::mem::take(&mut self.config_maps)
+            .into_iter()
+            .partition(|config_map| config_map.name == wanted);
+        for config_map in &named {
+            let template = config_map.template(key)?;
+            set_template(
+                &mut self.template,
+                &mut self.snapshot,
+                template,
+                config_map.place.clone(),
+            )?;
+        }
+        let may_be_lone = options.template_configmap.is_none() && self.snapshot.template.is_none();
+        if let ([lone], true) = (&*others, may_be_lone) {
+            // One ConfigMap among the many manifests of a chart is the template only if it looks like one.
+            if self.passed_over.is_empty() || lone.is_template() {
+                let template = lone.template(None)?;
+                return set_template(
+                    &mut self.template,
+                    &mut self.snapshot,
+                    template,
+                    lone.place.clone(),
+                );
+            }
+        }
+        if !others.is_empty() {
+            *self.passed_over.entry("ConfigMap".to_owned()).or_default() += others.len();
+        }
+        Ok(())
+    }
+}
+
+fn read_json(source: &Source<'_>, start: usize, end: usize) -> Result<Document, ReadError> {
+    let budgets = source.budgets();
+    let mut document = Document::default();
+    let Err(error) = json_values(source, start, end, &mut document) else {
+        return Ok(document);
+    };
+    drop(document);
+    let named_json = Path::new(&*source.name)
+        .extension()
+        .is_some_and(|ext| ext.eq_ignore_ascii_case("json"));
+    if named_json || !matches!(error, ReadError::Syntax { .. }) {
+        return Err(error);
+    }
+    // It may be YAML in flow style: `{now: 2026-11-24}`.
+    source.start_again(start, budgets);
+    let mut document = Document::default();
+    let seed = DocumentSeed {
+        source,
+        document: &mut document,
+        start,
+    };
+    match yaml(source, start, end, seed) {
+        Ok(()) => Ok(document),
+        Err(yaml_error @ (ReadError::Content { .. } | ReadError::Twice { .. })) => Err(yaml_error),
+        // The reader that came further is more likely the one that was meant.
+        Err(yaml_error) => Err(if reached(&yaml_error) > reached(&error) {
+            yaml_error
+        } else {
+            error
+        }),
+    }
+}
+
+fn reached(error: &ReadError) -> (u32, u32) {
+    match error {
+        ReadError::Syntax { place, .. } => (place.line, place.column),
+        _ => (0, 0),
+    }
+}
+
+fn set_template(
+    place_of: &mut Option<Place>,
+    snapshot: &mut Snapshot,
+    template: Template,
+    place: Place,
+) -> Result<(), ReadError> {
+    let differs = snapshot
+        .template
+        .as_ref()
+        .is_some_and(|given| given.text != template.text);
+    once(
+        place_of,
+        place,
+        differs,
+        "the template is given twice with different texts",
+    )?;
+    snapshot.template.get_or_insert(template);
+    Ok(())
+}
+
+fn once(given: &mut Option<Place>, place: Place, differs: bool, what: &str) -> Result<(), ReadError> {
+    match given {
+        Some(first) if differs => Err(ReadError::Twice {
+            what: what.to_owned(),
+            first: first.clone(),
+            second: place,
+        }),
+        Some(_) => Ok(()),
+        None => {
+            *given = Some(place);
+            Ok(())
+        }
+    }
+}
+
+fn row(
+    given: &mut HashMap<String, Place>,
+    key: &str,
+    place: Place,
+    what: impl FnOnce() -> String,
+) -> Result<(), ReadError> {
+    match given.get(key) {
+        Some(first) => Err(ReadError::Twice {
+            what: what(),
+            first: first.clone(),
+            second: place,
+        }),
+        None => {
+            given.insert(key.to_owned(), place);
+            Ok(())
+        }
+    }
+}
+
+fn uuid_number(id: &str) -> Option<u128> {
+    let digits: String = id.chars().filter(|c| *c != '-').collect();
+    u128::from_str_radix(&digits, 16).ok()
+}
+
+/// `namespace/name` of a Pod.
+pub(super) fn pod_name(pod: &Value) -> Option<String> {
+    let field = |name| pod.get("metadata")?.get(name)?.as_str();
+    Some(format!(
+        "{}/{}",
+        field("namespace").unwrap_or_default(),
+        field("name")?
+    ))
+}
+
+fn word_notes(words: Vec<super::source::Word>, more: usize, name: &str) -> Vec<Note> {
+    let mut notes: Vec<Note> = words
+        .into_iter()
+        .map(|word| Note {
+            kind: NoteKind::YamlWord,
+            message: format!(
+                "{}: the unquoted word `{}` is a string here, but kubectl reads {}; put it in quotes or write what is meant",
+                word.place,
+                excerpt(&word.text, 64),
+                word.kubectl
+            ),
+        })
+        .collect();
+    if more > 0 {
+        notes.push(Note {
+            kind: NoteKind::YamlWord,
+            message: format!("{}: {more} more such words", whole(name)),
+        });
+    }
+    notes
+}
+
+/// How many repeated keys of one text are named.
+const MAX_DUPLICATES: usize = 10;
+
+fn duplicate_notes(text: &str, name: &str, of: &str) -> Vec<Note> {
+    let Ok((_, notes)) = json::parse_with_notes(text) else {
+        return Vec::new();
+    };
+    notes
+        .duplicates
+        .iter()
+        .take(MAX_DUPLICATES)
+        .map(|duplicate| Note {
+            kind: NoteKind::DuplicateKey,
+            message: format!(
+                "{name}: the key `{}` stands twice in the same map of {of}; the last one counts",
+                excerpt(&duplicate.name, 60)
+            ),
+        })
+        .collect()
+}
+
+/// Reads one document for a patch: JSON as `JSON.parse` does if the first character that is not blank is `[`
+/// or `{`, else YAML. `name` is what messages call the text.
+///
+/// # Errors
+/// If the text is neither, holds nothing, holds more than one document, or repeats a key (YAML only; in JSON
+/// the last one counts, with a note).
+pub fn parse_document(text: &str, name: &str) -> Result<(Json, Vec<Note>), ReadError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let source = Source::new(name.into(), text);
+    if begins_like_json(text) {
+        let (json, duplicates) = json::parse_with_notes(text).map_err(|error| ReadError::Syntax {
+            place: source.place(error.offset),
+            message: excerpt(&error.message, 300),
+        })?;
+        let notes = duplicates
+            .duplicates
+            .iter()
+            .take(MAX_DUPLICATES)
+            .map(|duplicate| Note {
+                kind: NoteKind::DuplicateKey,
+                message: format!(
+                    "{}: the key `{}` stands twice in the same map; the last one counts",
+                    source.place(duplicate.offset),
+                    excerpt(&duplicate.name, 60)
+                ),
+            });
+        return Ok((json, notes.collect()));
+    }
+    let mut filled = documents(text)
+        .into_iter()
+        .filter(|(start, end)| !is_blank(text.get(*start..*end).unwrap_or_default()));
+    let Some((start, end)) = filled.next() else {
+        return Err(ReadError::Content {
+            place: source.place(0),
+            message: "the text holds nothing; give a JSON or YAML document".to_owned(),
+        });
+    };
+    if let Some((second, _)) = filled.next() {
+        return Err(ReadError::Content {
+            place: source.place(second),
+            message: "a second document begins here; give one document".to_owned(),
+        });
+    }
+    let json = yaml(&source, start, end, Tree(&source))?;
+    let (words, more) = source.take_words();
+    Ok((json, word_notes(words, more, name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_at_its_document_markers_only() {
+        let cut = |text: &str| -> Vec<String> {
+            documents(text)
+                .into_iter()
+                .map(|(a, b)| text[a..b].to_owned())
+                .collect()
+        };
+        assert_eq!(cut("a: 1\n---\nb: 2\n"), ["a: 1\n", "\nb: 2\n"]);
+        assert_eq!(
+            cut("--- {a: 1}\n...\n---\r\nb\n---"),
+            ["", " {a: 1}\n", "\n", "\r\nb\n", ""]
+        );
+        assert_eq!(cut("- a\n----\n- b\n--- c"), ["- a\n----\n- b\n", " c"]);
+        assert_eq!(cut("\u{feff}---\nx"), ["", "\nx"]);
+        assert_eq!(cut(""), [""]);
+    }
+}
