@@ -1,0 +1,424 @@
+//! The license hook: which licenses of a project are in force at its next start.
+//!
+//! Before a project starts, CoCalc judges every license it holds by dates, run limit and effect, and stores the
+//! verdict and a copy of the license's quota in `projects.site_license`. The quota function reads that copy
+//! alone. So an admin's question "why does this license do nothing?" is answered here (CoCalc's
+//! `site-license/hook.ts`), oddities included: run limit 0 means "used up", a license without an activation date
+//! is not active yet, and the copy of a deleted license stays in force.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use jiff::Timestamp;
+
+use super::{
+    quota::{Core, Entry, Input, QuotaError, Reason, Rules, UPGRADES, member},
+    settings::SiteSettings,
+};
+use crate::{
+    json::{JsString, Json, Map, number_text},
+    snapshot::License,
+};
+
+/// What the hook reads.
+pub struct HookInput<'a> {
+    /// `projects.settings`
+    pub settings: &'a Json,
+    /// `projects.users`
+    pub users: &'a Json,
+    /// `projects.site_license` as stored.
+    pub site_license: &'a Json,
+    /// Table `site_licenses` by id.
+    pub licenses: &'a BTreeMap<String, License>,
+    /// How many other running projects use a license.
+    pub usage: &'a dyn Fn(&str) -> u64,
+    /// When the licenses are judged.
+    pub now: Timestamp,
+    /// The server settings in force, if any.
+    pub site_settings: Option<&'a SiteSettings>,
+}
+
+/// Why the hook fails; CoCalc's does too.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HookError {
+    /// The quota function fails.
+    #[error(transparent)]
+    Quota(#[from] QuotaError),
+}
+
+/// What the hook does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    /// What it would store as `projects.site_license`, in the stored map's order.
+    pub site_license: Json,
+    /// One verdict for each entry of it, in that order.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// What became of a license of a project.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// Its id.
+    pub license: JsString,
+    /// What became of it.
+    pub state: State,
+    /// Why an ineffective license is ineffective, if CoCalc says so.
+    pub reason: Option<Reason>,
+    /// Other running projects that use it; counted only if it has a run limit.
+    pub usage: Option<u64>,
+    /// The license's run limit.
+    pub run_limit: Option<f64>,
+    /// When it becomes active.
+    pub activates: Option<Timestamp>,
+    /// When it ends.
+    pub expires: Option<Timestamp>,
+    /// Whether the project holds a copy of a quota that stays in force; only for what has no license row.
+    pub stored_in_force: bool,
+}
+
+/// What became of a license.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is in force.
+    Active,
+    /// It is valid and changes nothing.
+    Ineffective,
+    /// As many projects as allowed use it.
+    Exhausted,
+    /// It has ended.
+    Expired,
+    /// It has not begun.
+    Future,
+    /// There is no such license any more; what is stored in the project stays.
+    Orphan,
+    /// The key is no UUID; CoCalc passes over it and what is stored stays.
+    NotAUuid,
+}
+
+impl State {
+    /// The state in one word. The first five are CoCalc's own.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Ineffective => "ineffective",
+            Self::Exhausted => "exhausted",
+            Self::Expired => "expired",
+            Self::Future => "future",
+            Self::Orphan => "orphan",
+            Self::NotAUuid => "not a UUID",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    /// The reason in one sentence, with its numbers; empty for an active license.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let left = if self.stored_in_force {
+            "the quota stored in the project stays in force until the license is removed from the project"
+        } else {
+            "the project holds no quota of it"
+        };
+        match self.state {
+            State::Active => Ok(()),
+            State::Ineffective => match self.reason {
+                None => write!(f, "changes nothing in the quota"),
+                Some(Reason::HostingIncompatible) => write!(
+                    f,
+                    "hosting_incompatible: only licenses of the best hosting class (always running, member, idle timeout) count"
+                ),
+                Some(Reason::DedicatedVm) => {
+                    write!(f, "dedicated_vm: beside a dedicated VM no other license counts")
+                }
+            },
+            State::Exhausted => {
+                let limit = self.run_limit.unwrap_or_default();
+                if limit <= 0.0 {
+                    return write!(f, "run limit {}: CoCalc treats it as used up", number_text(limit));
+                }
+                match self.usage.unwrap_or_default() {
+                    1 => write!(
+                        f,
+                        "run limit {}, 1 other project runs with it",
+                        number_text(limit)
+                    ),
+                    n => write!(
+                        f,
+                        "run limit {}, {n} other projects run with it",
+                        number_text(limit)
+                    ),
+                }
+            }
+            State::Expired => match self.expires {
+                Some(expires) => write!(f, "expired {expires}"),
+                None => write!(f, "expired"),
+            },
+            State::Future => match self.activates {
+                Some(activates) => write!(f, "activates {activates}"),
+                None => write!(f, "no activation date: CoCalc treats it as not yet active"),
+            },
+            State::Orphan => write!(f, "no such license; {left}"),
+            State::NotAUuid => write!(f, "not a UUID, CoCalc passes over it; {left}"),
+        }
+    }
+}
+
+/// Judges the licenses of a project as CoCalc does when it starts.
+///
+/// # Errors
+/// If the quota function fails, as it does for a dedicated VM of an unknown kind.
+pub fn hook(input: &HookInput<'_>) -> Result<Judged, HookError> {
+    let Json::Map(stored) = input.site_license else {
+        return Ok(Judged {
+            site_license: input.site_license.clone(),
+            verdicts: Vec::new(),
+        });
+    };
+    let mut candidates = Vec::new();
+    let mut verdicts: Vec<(JsString, Verdict)> = Vec::with_capacity(stored.len());
+    for (id, value) in input.site_license.members() {
+        let row = id
+            .as_str()
+            .filter(|id| is_uuid(id))
+            .map(|id| input.licenses.get(id));
+        let mut verdict = Verdict {
+            license: id.clone(),
+            state: State::Active,
+            reason: None,
+            usage: None,
+            run_limit: None,
+            activates: None,
+            expires: None,
+            stored_in_force: false,
+        };
+        match row {
+            Some(Some(license)) => candidates.push(Candidate {
+                at: verdicts.len(),
+                id,
+                license,
+                entry: entry_of(license),
+            }),
+            other => {
+                verdict.state = if other.is_some() {
+                    State::Orphan
+                } else {
+                    State::NotAUuid
+                };
+                verdict.stored_in_force = grants_something(value);
+            }
+        }
+        verdicts.push((id.clone(), verdict));
+    }
+
+    let rules = Rules::<f64>::new(&Input {
+        settings: input.settings,
+        users: input.users,
+        site_license: input.site_license,
+        site_settings: input.site_settings,
+        pay_as_you_go: None,
+    });
+    let mut judged = stored.as_ref().clone();
+    let mut accepted: Vec<Entry<'_>> = Vec::new();
+    let mut before: Option<Core<f64>> = None;
+    for Candidate {
+        at,
+        id,
+        license,
+        entry: new,
+    } in in_order(&candidates)
+    {
+        let Some((_, verdict)) = verdicts.get_mut(*at) else {
+            continue;
+        };
+        verdict.state = state_by_itself(license, input, verdict);
+        let stored_entry = if verdict.state == State::Active {
+            let without = match before.take() {
+                Some(core) => core,
+                None => rules.decide(&accepted)?,
+            };
+            accepted.push(Entry::new(id, new));
+            let with = rules.decide(&accepted)?;
+            let i = accepted.len() - 1;
+            if without.unchanged_by(&with, &accepted) {
+                verdict.state = State::Ineffective;
+                verdict.reason = with.reason(&accepted, i);
+                accepted.pop();
+                before = Some(without);
+                status(verdict.state, verdict.reason.map(Reason::as_str))
+            } else {
+                before = Some(with);
+                with_status(new)
+            }
+        } else {
+            status(verdict.state, Some(verdict.state.as_str()))
+        };
+        judged.insert((*id).clone(), stored_entry);
+    }
+    Ok(Judged {
+        site_license: Json::Map(Arc::new(judged)),
+        verdicts: verdicts.into_iter().map(|(_, verdict)| verdict).collect(),
+    })
+}
+
+struct Candidate<'a> {
+    at: usize,
+    id: &'a JsString,
+    license: &'a License,
+    /// What the project would get of the license.
+    entry: Json,
+}
+
+/// The order in which the hook judges: dedicated VMs, dedicated disks, regular licenses by hosting class, boosts
+/// by hosting class. CoCalc deletes from the list while it walks it, so of two neighbours that are both for a
+/// VM (or both for a disk) the second is passed over and judged with the regular ones.
+fn in_order<'e, 'a>(candidates: &'e [Candidate<'a>]) -> Vec<&'e Candidate<'a>> {
+    let mut rest: Vec<&Candidate<'_>> = candidates.iter().collect();
+    let mut order = Vec::with_capacity(rest.len());
+    let is_vm = |candidate: &Candidate<'_>| {
+        member(&candidate.license.quota, "dedicated_vm").is_some_and(|vm| *vm != Json::Bool(false))
+    };
+    let is_disk = |candidate: &Candidate<'_>| member(&candidate.license.quota, "dedicated_disk").is_some();
+    for first in [&is_vm as &dyn Fn(&Candidate<'_>) -> bool, &is_disk] {
+        let mut skip = false;
+        rest.retain(|candidate| {
+            let taken = !skip && first(candidate);
+            skip = taken;
+            if taken {
+                order.push(*candidate);
+            }
+            !taken
+        });
+    }
+    let mut ranked: Vec<(bool, usize, &Candidate<'_>)> = rest
+        .into_iter()
+        .map(|candidate| {
+            let entry = Entry::new(candidate.id, &candidate.entry);
+            (entry.is_boost(), entry.rank(), candidate)
+        })
+        .collect();
+    ranked.sort_by_key(|(boost, rank, _)| (*boost, *rank));
+    order.extend(ranked.into_iter().map(|(_, _, candidate)| candidate));
+    order
+}
+
+/// The state by dates and run limit alone.
+fn state_by_itself(license: &License, input: &HookInput<'_>, verdict: &mut Verdict) -> State {
+    verdict.activates = license.activates;
+    verdict.expires = license.expires;
+    verdict.run_limit = license.run_limit;
+    verdict.usage = license.run_limit.map(|_| (input.usage)(&license.id));
+    if license.expires.is_some_and(|expires| expires <= input.now) {
+        return State::Expired;
+    }
+    if license.activates.is_none_or(|activates| activates > input.now) {
+        return State::Future;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "no installation runs 2^53 projects")]
+    let exhausted = |(limit, usage): (f64, u64)| usage as f64 >= limit;
+    if license.run_limit.zip(verdict.usage).is_some_and(exhausted) {
+        return State::Exhausted;
+    }
+    State::Active
+}
+
+/// What a project gets of a license: the members of `upgrades`, and `quota`, without what is false.
+fn entry_of(license: &License) -> Json {
+    let mut entry: Map = license
+        .upgrades
+        .as_map()
+        .into_iter()
+        .flatten()
+        .filter(|(_, value)| value.truthy())
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    if license.quota.truthy() {
+        entry.insert("quota".into(), license.quota.clone());
+    }
+    Json::Map(Arc::new(entry))
+}
+
+/// The entry of an active license, its members in the order of a jsonb column.
+fn with_status(entry: &Json) -> Json {
+    let mut entry = entry.as_map().cloned().unwrap_or_default();
+    entry.insert("status".into(), Json::string(State::Active.as_str()));
+    entry.sort_by(|a, _, b, _| {
+        let key = |name: &JsString| {
+            let name = name.to_string_lossy();
+            (name.len(), name)
+        };
+        key(a).cmp(&key(b))
+    });
+    Json::Map(Arc::new(entry))
+}
+
+fn status(state: State, reason: Option<&str>) -> Json {
+    let reason = reason.map(|reason| ("reason", Json::string(reason)));
+    let status = ("status", Json::string(state.as_str()));
+    Json::map(reason.into_iter().chain([status]))
+}
+
+/// Whether an entry that the hook does not touch is more than a status.
+fn grants_something(value: &Json) -> bool {
+    let dropped = matches!(
+        member(value, "status").and_then(Json::as_str),
+        Some("expired" | "exhausted" | "future")
+    );
+    !dropped
+        && (member(value, "quota").is_some()
+            || value
+                .as_map()
+                .into_iter()
+                .flatten()
+                .any(|(name, value)| !value.is_null() && UPGRADES.iter().any(|known| *name == *known)))
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(i, b)| match i {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => b.is_ascii_hexdigit(),
+        })
+}
+
+/// A number of a license that is none. JavaScript would join texts (`"4"` is 40 GB of memory) or make `NaN` of
+/// it, which is never what was meant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("license {license}: quota.{field} is {found}, not a number; write it without quotes")]
+pub struct NumberError {
+    /// The license's id.
+    pub license: String,
+    /// The member of its `quota`.
+    pub field: &'static str,
+    /// What stands there, as JSON.
+    pub found: String,
+}
+
+/// The numbers that are none in the entries of a `site_license` which the quota function would use.
+pub fn license_number_errors(site_license: &Json) -> Vec<NumberError> {
+    site_license
+        .members()
+        .into_iter()
+        .filter(|(_, entry)| {
+            !matches!(
+                member(entry, "status").and_then(Json::as_str),
+                Some("expired" | "exhausted" | "future")
+            )
+        })
+        .flat_map(|(id, entry)| {
+            member(entry, "quota").map_or_else(Vec::new, |quota| quota_number_errors(id, quota))
+        })
+        .collect()
+}
+
+/// The numbers that are none in the `quota` of a license.
+pub fn quota_number_errors(license: &JsString, quota: &Json) -> Vec<NumberError> {
+    ["cpu", "dedicated_cpu", "ram", "dedicated_ram", "disk"]
+        .into_iter()
+        .filter_map(|field| {
+            let found = member(quota, field)?;
+            matches!(found, Json::String(_) | Json::List(_) | Json::Map(_)).then(|| NumberError {
+                license: license.to_string_lossy(),
+                field,
+                found: found.stringify().chars().take(60).collect(),
+            })
+        })
+        .collect()
+}

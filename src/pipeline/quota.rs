@@ -1,0 +1,1035 @@
+//! CoCalc's quota function: which CPU, memory, network, … a project gets.
+//!
+//! A port of CoCalc's public `quota.ts`, to the last bit of a double: the result goes into the Pod, and admins
+//! ask why a project got what it got. So the same code runs on plain doubles ([`quota`], fast enough for the
+//! license hook, which asks twice per license and project) and on doubles that remember who decided them
+//! ([`explain`]).
+//!
+//! In words: defaults and the project's own settings are a floor; upgrades by users and old (v1) licenses add
+//! to it, up to the maximum; new (v2) licenses of one hosting class add up among themselves, are capped, and
+//! whatever is more wins. The project's settings escape the cap, except for their requests where an overcommit
+//! ratio is configured.
+//!
+//! Units: memory and disk in MB (1 GB in a license is 1000 MB), CPU in cores, time in seconds.
+
+use super::{
+    coerce::{self, Primitive, flag, num},
+    decided::{By, Tracked, Value},
+    settings::SiteSettings,
+};
+use crate::json::{self, JsString, Json, is_array_index};
+
+pub use super::decided::{Decided, Decider, Link};
+
+/// What the quota function reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// `projects.settings`: the admin's quotas for this project, in the upgrade format, and `disableInternet`.
+    pub settings: &'a Json,
+    /// `projects.users`: account id → `{group, upgrades?}`.
+    pub users: &'a Json,
+    /// `projects.site_license`: license id → entry, in the order in which CoCalc reads the column.
+    pub site_license: &'a Json,
+    /// The server settings in force, if any.
+    pub site_settings: Option<&'a SiteSettings>,
+    /// `{account_id, purchase_id, quota}`; never given on Kubernetes.
+    pub pay_as_you_go: Option<&'a Json>,
+}
+
+/// Why there is no quota: CoCalc throws too, and the project does not start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QuotaError {
+    /// A license is for a dedicated VM of a kind that CoCalc does not know.
+    #[error(
+        "no VM spec known for machine \"{machine}\" (dedicated_vm of license {license}): use machine \"onprem\""
+    )]
+    UnknownMachine {
+        /// The license.
+        license: String,
+        /// `dedicated_vm.machine`
+        machine: String,
+    },
+}
+
+/// Why a license adds nothing to the quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Another license is of a better hosting class (always running, member hosting, longer idle timeout).
+    HostingIncompatible,
+    /// Another license is for a dedicated VM, beside which nothing else counts.
+    DedicatedVm,
+}
+
+impl Reason {
+    /// CoCalc's own word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HostingIncompatible => "hosting_incompatible",
+            Self::DedicatedVm => "dedicated_vm",
+        }
+    }
+}
+
+/// The answer of the quota function.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Computed {
+    /// The quota.
+    pub quota: Quota,
+    /// The licenses that add nothing, in the order of the map.
+    pub reasons: Vec<(JsString, Reason)>,
+    /// The `patch` of every license that CoCalc looks at, in order, invalid ones included. Empty beside a
+    /// dedicated VM, where no patch is used.
+    pub patches: Vec<LicensePatch>,
+}
+
+/// The `patch` of a license as stored: normally a string with a JSON array.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LicensePatch {
+    /// The license's id.
+    pub license: JsString,
+    /// Anything but `null`.
+    pub patch: Json,
+}
+
+/// What CoCalc grants a project; stored by CoCalc as `run_quota`.
+///
+/// Numbers can be `NaN` where a license holds a text instead of a number; JSON prints that as `null`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quota {
+    /// Access to the Internet.
+    pub network: bool,
+    /// Member hosting.
+    pub member_host: bool,
+    /// Only ever given by the project's own settings.
+    pub privileged: bool,
+    /// Never stopped for being idle.
+    pub always_running: bool,
+    /// MB
+    pub memory_request: f64,
+    /// Cores
+    pub cpu_request: f64,
+    /// MB; `NaN` stands for `null`, which a cloud VM gets from `max_upgrades.disk_quota: null`.
+    pub disk_quota: f64,
+    /// MB
+    pub memory_limit: f64,
+    /// Cores
+    pub cpu_limit: f64,
+    /// Seconds
+    pub idle_timeout: f64,
+    /// `false`, or `{name?, machine}`; then nothing else of any license counts.
+    pub dedicated_vm: Json,
+    /// `false`, or `{num?, toleration?, nodeLabel?, resource?}`.
+    pub gpu: Json,
+    /// `{size_gb, speed, name?}` each.
+    pub dedicated_disks: Vec<Json>,
+    /// Whether the software mount is writable.
+    pub ext_rw: bool,
+    /// All operations of all valid patches, in order.
+    pub patch: Vec<Json>,
+    /// As given; `null` beside a dedicated VM.
+    pub pay_as_you_go: Option<Json>,
+}
+
+impl Quota {
+    /// The object that CoCalc's quota function returns, its members in CoCalc's order.
+    pub fn to_json(&self) -> Json {
+        let mut members: Vec<(&str, Json)> = vec![
+            ("network", Json::Bool(self.network)),
+            ("member_host", Json::Bool(self.member_host)),
+            ("privileged", Json::Bool(self.privileged)),
+            ("memory_request", Json::Number(self.memory_request)),
+            ("cpu_request", Json::Number(self.cpu_request)),
+            ("disk_quota", Json::Number(self.disk_quota)),
+            ("memory_limit", Json::Number(self.memory_limit)),
+            ("cpu_limit", Json::Number(self.cpu_limit)),
+            ("idle_timeout", Json::Number(self.idle_timeout)),
+            ("always_running", Json::Bool(self.always_running)),
+            ("dedicated_vm", self.dedicated_vm.clone()),
+        ];
+        let gpu = ("gpu", self.gpu.clone());
+        let disks = ("dedicated_disks", Json::list(self.dedicated_disks.clone()));
+        let pay_as_you_go = self.pay_as_you_go.clone().map(|value| ("pay_as_you_go", value));
+        if self.dedicated_vm.truthy() {
+            members.push(disks);
+            members.extend(pay_as_you_go);
+            members.push(gpu);
+        } else {
+            members.extend([gpu, disks]);
+            if self.ext_rw {
+                members.push(("ext_rw", Json::Bool(true)));
+            }
+            if !self.patch.is_empty() {
+                members.push(("patch", Json::list(self.patch.clone())));
+            }
+            members.extend(pay_as_you_go);
+        }
+        Json::map(members)
+    }
+}
+
+/// Computes a project's quota.
+///
+/// # Errors
+/// If a license is for a dedicated VM of an unknown kind.
+pub fn quota(input: &Input<'_>) -> Result<Computed, QuotaError> {
+    let entries = read_entries(input.site_license);
+    let core = Rules::<f64>::new(input).decide(&entries)?;
+    Ok(core.finish(&entries, input.pay_as_you_go))
+}
+
+/// Computes a project's quota and who decided each of its values.
+///
+/// # Errors
+/// As [`quota`].
+pub fn explain(input: &Input<'_>) -> Result<Decided, QuotaError> {
+    let entries = read_entries(input.site_license);
+    let core = Rules::<Tracked<'_>>::new(input).decide(&entries)?;
+    let fields = core.decided(&entries, input.pay_as_you_go);
+    Ok(Decided::new(core.finish(&entries, input.pay_as_you_go), fields))
+}
+
+/// Whether CoCalc takes this value for a JSON Patch: a list of objects, each with a known `op`, a `path` that
+/// is not null, and a `from` that is a string or null. Nothing else is looked at.
+pub fn valid_patch(patch: &Json) -> bool {
+    const OPS: [&str; 6] = ["add", "remove", "replace", "move", "copy", "test"];
+    patch.as_list().is_some_and(|operations| {
+        operations.iter().all(|operation| {
+            member(operation, "op")
+                .and_then(Json::as_str)
+                .is_some_and(|op| OPS.contains(&op))
+                && member(operation, "path").is_some()
+                && matches!(member(operation, "from"), None | Some(Json::String(_)))
+        })
+    })
+}
+
+/// The operations of a license's `patch`; none if it is no string with a valid JSON Patch.
+pub fn load_patch(patch: &Json) -> Vec<Json> {
+    let parsed = patch.as_str().and_then(|text| json::parse(text).ok());
+    match parsed {
+        Some(Json::List(operations)) if valid_patch(&Json::List(operations.clone())) => {
+            operations.as_ref().clone()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A member that is there and not null. [`Json::get`] makes a key and a hash first; these maps are small.
+pub(super) fn member<'a>(json: &'a Json, name: &str) -> Option<&'a Json> {
+    let (_, value) = json.as_map()?.iter().find(|(key, _)| **key == *name)?;
+    (!value.is_null()).then_some(value)
+}
+
+// The ten components of a quota. The first four are flags, held as 0 and 1, so that `min` is AND, `max` is OR.
+const NETWORK: usize = 0;
+const MEMBER_HOST: usize = 1;
+const ALWAYS_RUNNING: usize = 2;
+const PRIVILEGED: usize = 3;
+const FLAGS: usize = 4;
+const MEMORY_REQUEST: usize = 4;
+const CPU_REQUEST: usize = 5;
+const DISK_QUOTA: usize = 6;
+const MEMORY_LIMIT: usize = 7;
+const CPU_LIMIT: usize = 8;
+const IDLE_TIMEOUT: usize = 9;
+const COMPONENTS: usize = 10;
+
+type Amounts = [f64; COMPONENTS];
+
+const ZERO: Amounts = [0.0; COMPONENTS];
+
+/// The components' names in a quota.
+const NAMES: [&str; COMPONENTS] = [
+    "network",
+    "member_host",
+    "always_running",
+    "privileged",
+    "memory_request",
+    "cpu_request",
+    "disk_quota",
+    "memory_limit",
+    "cpu_limit",
+    "idle_timeout",
+];
+
+/// The components' names in the upgrade format.
+pub(super) const UPGRADES: [&str; COMPONENTS] = [
+    "network",
+    "member_host",
+    "always_running",
+    "privileged",
+    "memory_request",
+    "cpu_shares",
+    "disk_quota",
+    "memory",
+    "cores",
+    "mintime",
+];
+
+/// CoCalc's built-in base quota.
+const BUILTIN_BASE: Amounts = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 3000.0, 1000.0, 1.0, 1800.0];
+
+/// CoCalc's built-in maxima; `cpu_shares` 2048 are 2 cores.
+const BUILTIN_MAXIMA: Amounts = [
+    1.0,
+    1.0,
+    1.0,
+    0.0,
+    8000.0,
+    2.0,
+    20000.0,
+    16000.0,
+    3.0,
+    7_776_000.0,
+];
+
+/// `idle_timeout` of a license in seconds: short, medium, day.
+const TIMEOUTS: [f64; 3] = [1800.0, 7200.0, 86400.0];
+
+/// Reads the upgrade format over `amounts`; a null is a 0. Returns which components were given.
+fn overlay(amounts: &mut Amounts, upgrades: &Json) -> [bool; COMPONENTS] {
+    let mut given = [false; COMPONENTS];
+    for (name, value) in upgrades.as_map().into_iter().flatten() {
+        let Some(k) = name
+            .as_str()
+            .and_then(|name| UPGRADES.iter().position(|key| *key == name))
+        else {
+            continue;
+        };
+        given[k] = true;
+        amounts[k] = match k {
+            CPU_REQUEST => num(Some(value)) / 1024.0,
+            _ if k < FLAGS => f64::from(u8::from(flag(Some(value)))),
+            _ => num(Some(value)),
+        };
+    }
+    given
+}
+
+fn upgrades(json: &Json) -> Amounts {
+    let mut amounts = ZERO;
+    overlay(&mut amounts, json);
+    amounts
+}
+
+/// An entry of `site_license`, read once.
+pub(super) struct Entry<'a> {
+    id: &'a JsString,
+    /// Integer-like names come first in every JavaScript object that is made of entries.
+    index_like: bool,
+    /// Taken out before anything else: expired, exhausted or future.
+    dropped: bool,
+    v2: bool,
+    /// Rank of its hosting class, 0 (always running, member, day) to 11 (neither, short).
+    rank: usize,
+    regular: bool,
+    boost: bool,
+    amounts: Amounts,
+    /// CPU limit and request where one of them is no number: `+` then joins texts.
+    texts: Option<Box<[Primitive; 2]>>,
+    ext_rw: bool,
+    gpu: Option<&'a Json>,
+    patch: Option<&'a Json>,
+    disk: Option<&'a Json>,
+    vm: Option<Box<Vm<'a>>>,
+}
+
+/// What a license for a dedicated VM says. Nothing else of it counts.
+struct Vm<'a> {
+    spec: &'a Json,
+    machine: &'a JsString,
+    cpu: Option<&'a Json>,
+    ram: Option<&'a Json>,
+    always_running: Option<&'a Json>,
+}
+
+/// The entries of a `site_license` in JavaScript's order.
+fn read_entries(site_license: &Json) -> Vec<Entry<'_>> {
+    site_license
+        .members()
+        .into_iter()
+        .map(|(id, value)| Entry::new(id, value))
+        .collect()
+}
+
+impl<'a> Entry<'a> {
+    /// Reads an entry and normalises it (steps "drop" to "normalise" of CoCalc's function).
+    pub(super) fn new(id: &'a JsString, value: &'a Json) -> Self {
+        let status = member(value, "status").and_then(Json::as_str);
+        let mut entry = Self {
+            id,
+            index_like: is_array_index(id),
+            dropped: matches!(status, Some("expired" | "exhausted" | "future")),
+            v2: false,
+            rank: TIMEOUTS.len() * 4 - 1,
+            regular: !value.is_null(),
+            boost: false,
+            amounts: ZERO,
+            texts: None,
+            ext_rw: false,
+            gpu: None,
+            patch: None,
+            disk: None,
+            vm: None,
+        };
+        match member(value, "quota") {
+            Some(quota) => entry.read_quota(quota),
+            None => entry.read_upgrades(value),
+        }
+        entry
+    }
+
+    fn read_upgrades(&mut self, value: &Json) {
+        let at_least_1 = |name| member(value, name).is_some_and(|value| coerce::to_number(value) >= 1.0);
+        self.rank = rank(at_least_1("always_running"), at_least_1("member_host"), 0);
+        // An entry counts only if one of the known upgrades is there; `privileged` is none of them.
+        let known = |name: &JsString| {
+            name.as_str().is_some_and(|name| {
+                matches!(name, "ephemeral_state" | "ephemeral_disk")
+                    || (name != UPGRADES[PRIVILEGED] && UPGRADES.contains(&name))
+            })
+        };
+        let mut members = value.as_map().into_iter().flatten();
+        if members.any(|(name, value)| !value.is_null() && known(name)) {
+            self.amounts = upgrades(value);
+        }
+    }
+
+    fn read_quota(&mut self, quota: &'a Json) {
+        self.v2 = true;
+        let [mut cpu, mut dedicated_cpu, mut ram, mut dedicated_ram, mut disk] = [None; 5];
+        let [mut member_host, mut always_running, mut idle_timeout, mut boost] = [None; 4];
+        let mut vm = None;
+        for (name, value) in quota.as_map().into_iter().flatten() {
+            let slot = match name.as_str() {
+                Some("cpu") => &mut cpu,
+                Some("dedicated_cpu") => &mut dedicated_cpu,
+                Some("ram") => &mut ram,
+                Some("dedicated_ram") => &mut dedicated_ram,
+                Some("disk") => &mut disk,
+                Some("member") => &mut member_host,
+                Some("always_running") => &mut always_running,
+                Some("idle_timeout") => &mut idle_timeout,
+                Some("boost") => &mut boost,
+                Some("gpu") => &mut self.gpu,
+                Some("patch") => &mut self.patch,
+                Some("dedicated_disk") => &mut self.disk,
+                Some("dedicated_vm") => &mut vm,
+                Some("ext_rw") => {
+                    self.ext_rw = *value == Json::Bool(true);
+                    continue;
+                }
+                _ => continue,
+            };
+            *slot = Some(value).filter(|value| !value.is_null());
+        }
+
+        let is = |value: Option<&Json>, flag| value == Some(&Json::Bool(flag));
+        let (timeout, known) = match idle_timeout.and_then(Json::as_str) {
+            Some("medium") => (1, true),
+            Some("day") => (2, true),
+            Some("short") => (0, true),
+            _ => (0, false),
+        };
+        // A known idle timeout implies member hosting, and so does, by accident, an unknown one.
+        let implied = (known || idle_timeout.is_some()) && !is(member_host, false);
+        self.rank = rank(
+            is(always_running, true),
+            implied || is(member_host, true),
+            timeout,
+        );
+        self.regular = !is(boost, true);
+        self.boost = boost.is_some_and(|boost| *boost != Json::Bool(false));
+
+        let truthy =
+            |value: Option<&Json>, implied| f64::from(u8::from(implied || value.is_some_and(Json::truthy)));
+        let number = |value: Option<&Json>| match value {
+            None => Some(0.0),
+            Some(Json::Number(number)) => Some(*number),
+            Some(_) => None,
+        };
+        let sum = |a: Option<&Json>, b: Option<&Json>| match (number(a), number(b)) {
+            (Some(a), Some(b)) => Primitive::Number(a + b),
+            _ => primitive(a).plus(&primitive(b)),
+        };
+        let cpu_limit = sum(cpu, dedicated_cpu);
+        let cpu_request = primitive(dedicated_cpu);
+        self.amounts = [
+            1.0,
+            truthy(member_host, implied),
+            truthy(always_running, false),
+            0.0,
+            1000.0 * number(dedicated_ram).unwrap_or_else(|| primitive(dedicated_ram).number()),
+            cpu_request.number(),
+            1000.0 * number(disk).unwrap_or_else(|| primitive(disk).number()),
+            1000.0 * sum(ram, dedicated_ram).number(),
+            cpu_limit.number(),
+            0.0,
+        ];
+        if number(cpu).is_none() || number(dedicated_cpu).is_none() {
+            self.texts = Some(Box::new([cpu_limit, cpu_request]));
+        }
+        if let Some(spec) = vm
+            && let Some(Json::String(machine)) = member(spec, "machine")
+        {
+            self.vm = Some(Box::new(Vm {
+                spec,
+                machine,
+                cpu,
+                ram,
+                always_running,
+            }));
+        }
+    }
+
+    /// Whether the entry is in the map when licenses are selected; those for disks are taken out before.
+    fn remains(&self) -> bool {
+        !self.dropped && self.disk.is_none()
+    }
+
+    fn selected(&self, group: usize) -> bool {
+        self.remains() && self.rank == group && (self.regular || self.boost)
+    }
+
+    /// Rank of the hosting class; the license hook sorts by it.
+    pub(super) fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// Whether it only adds to another license.
+    pub(super) fn is_boost(&self) -> bool {
+        !self.regular
+    }
+
+    /// Whether the license has operations that CoCalc would use.
+    pub(super) fn has_operations(&self) -> bool {
+        self.patch.is_some_and(|patch| !load_patch(patch).is_empty())
+    }
+}
+
+fn primitive(value: Option<&Json>) -> Primitive {
+    value.map_or(Primitive::Number(0.0), Primitive::of)
+}
+
+fn rank(always_running: bool, member: bool, timeout: usize) -> usize {
+    let worse = |flag: bool, by: usize| if flag { 0 } else { by };
+    worse(always_running, 6) + worse(member, 3) + (TIMEOUTS.len() - 1 - timeout)
+}
+
+/// Everything that does not depend on licenses: what the site and the project say.
+pub(super) struct Rules<'a, V> {
+    maxima: Amounts,
+    maxima_by: [By<'a>; COMPONENTS],
+    /// The base before it is capped.
+    base: [V; COMPONENTS],
+    cpu_overcommit: Option<f64>,
+    memory_overcommit: Option<f64>,
+    /// `max_upgrades.disk_quota` unparsed, for cloud VMs.
+    raw_disk_quota: Option<&'a Json>,
+    settings: Amounts,
+    users: [V; COMPONENTS],
+    pay_as_you_go: Option<Amounts>,
+    disable_internet: bool,
+}
+
+impl<'a, V: Value<'a>> Rules<'a, V> {
+    pub(super) fn new(input: &Input<'a>) -> Self {
+        let site = input.site_settings;
+        let mut maxima = BUILTIN_MAXIMA;
+        let max_upgrades = site.map(|site| &site.max_upgrades);
+        let given = max_upgrades.map_or([false; COMPONENTS], |given| overlay(&mut maxima, given));
+        let mut rules = Self {
+            maxima,
+            maxima_by: std::array::from_fn(|k| By::Maximum(UPGRADES[k], !given[k])),
+            base: BUILTIN_BASE.map(|value| V::start(value, By::Builtin)),
+            cpu_overcommit: None,
+            memory_overcommit: None,
+            raw_disk_quota: max_upgrades
+                .and_then(|given| given.as_map()?.get(&JsString::from("disk_quota")))
+                .filter(|_| given[DISK_QUOTA]),
+            settings: settings_amounts(input.settings),
+            users: std::array::from_fn(|_| V::zero()),
+            pay_as_you_go: input
+                .pay_as_you_go
+                .filter(|given| !given.is_null())
+                .map(|given| member(given, "quota").map_or(ZERO, upgrades)),
+            disable_internet: member(input.settings, "disableInternet").is_some_and(Json::truthy),
+        };
+        if let Some(site) = site {
+            rules.read_defaults(&site.default_quotas);
+        }
+        for (id, user) in input.users.members() {
+            if let Some(given) = member(user, "upgrades") {
+                add(&mut rules.users, &upgrades(given), By::User(id));
+            }
+        }
+        rules
+    }
+
+    /// Step 2 of CoCalc's function: `default_quotas` over the built-in base. Values of another type are ignored.
+    fn read_defaults(&mut self, defaults: &Json) {
+        let number = |name| member(defaults, name).and_then(Json::as_f64);
+        let ratio = |name| number(name).map(|ratio| coerce::max(1.0, ratio));
+        self.cpu_overcommit = ratio("cpu_oc");
+        self.memory_overcommit = ratio("mem_oc");
+        for (k, name) in [(DISK_QUOTA, "disk_quota"), (IDLE_TIMEOUT, "idle_timeout")] {
+            if let Some(value) = number(name) {
+                self.base[k] = V::start(value, By::Default(name));
+            }
+        }
+        if let Some(internet) = member(defaults, "internet").and_then(Json::as_bool) {
+            self.base[NETWORK] = V::start(f64::from(u8::from(internet)), By::Default("internet"));
+        }
+        if let Some(mem) = number("mem") {
+            self.base[MEMORY_LIMIT] = V::start(mem, By::Default("mem"));
+            if let Some(ratio) = self.memory_overcommit {
+                self.base[MEMORY_REQUEST] = self.base[MEMORY_LIMIT].divided(ratio, By::Overcommit("mem_oc"));
+                self.base[MEMORY_REQUEST].map_last(coerce::round);
+            }
+        }
+        if let Some(cpu) = number("cpu") {
+            self.base[CPU_LIMIT] = V::start(cpu, By::Default("cpu"));
+            if let Some(ratio) = self.cpu_overcommit {
+                self.base[CPU_REQUEST] = self.base[CPU_LIMIT].divided(ratio, By::Overcommit("cpu_oc"));
+            }
+        }
+    }
+
+    /// Which licenses count, and what they and the rules give.
+    pub(super) fn decide(&self, entries: &[Entry<'a>]) -> Result<Core<V>, QuotaError> {
+        if let Some((i, entry, vm)) = entries
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| entry.remains())
+            .find_map(|(i, entry)| Some((i, entry, entry.vm.as_deref()?)))
+        {
+            return Ok(Core {
+                amounts: self.dedicated_vm(entry, vm)?,
+                vm: Some(i),
+                group: None,
+            });
+        }
+        let group = entries
+            .iter()
+            .filter(|entry| entry.remains() && entry.regular)
+            .map(|entry| entry.rank)
+            .min();
+        Ok(Core {
+            amounts: self.amounts(entries, group),
+            vm: None,
+            group,
+        })
+    }
+
+    /// Step 7: a dedicated VM. No requests, no maxima, no minima.
+    fn dedicated_vm(&self, entry: &Entry<'a>, vm: &Vm<'a>) -> Result<[V; COMPONENTS], QuotaError> {
+        let by = By::License(entry.id);
+        let mut amounts: [V; COMPONENTS] = std::array::from_fn(|_| V::start(0.0, by));
+        amounts[NETWORK] = V::start(1.0, by);
+        amounts[MEMBER_HOST] = V::start(1.0, by);
+        if *vm.machine == "onprem" {
+            let or_base = |given: Option<f64>, k: usize| {
+                given.map_or_else(|| self.base[k].clone(), |given| V::start(given, by))
+            };
+            let always_running = vm.always_running.map(|value| f64::from(u8::from(value.truthy())));
+            amounts[ALWAYS_RUNNING] = or_base(always_running, ALWAYS_RUNNING);
+            amounts[CPU_LIMIT] = or_base(vm.cpu.map(coerce::to_number), CPU_LIMIT);
+            amounts[MEMORY_LIMIT] = or_base(vm.ram.map(|ram| 1000.0 * coerce::to_number(ram)), MEMORY_LIMIT);
+            amounts[IDLE_TIMEOUT] = V::start(timeout(entry.rank), by);
+            return Ok(amounts);
+        }
+        let Some((cpu, ram)) = vm.machine.as_str().and_then(cloud_machine) else {
+            return Err(QuotaError::UnknownMachine {
+                license: entry.id.to_string_lossy(),
+                machine: vm.machine.to_string_lossy(),
+            });
+        };
+        amounts[ALWAYS_RUNNING] = V::start(1.0, by);
+        amounts[CPU_LIMIT] = V::start(cpu, by);
+        amounts[MEMORY_LIMIT] = V::start(1000.0 * ram, by);
+        amounts[IDLE_TIMEOUT] = self.base[IDLE_TIMEOUT].clone();
+        let disk_quota = match self.raw_disk_quota {
+            None => BUILTIN_MAXIMA[DISK_QUOTA],
+            Some(Json::Null) => f64::NAN,
+            Some(raw) => coerce::to_number(raw),
+        };
+        amounts[DISK_QUOTA] = V::start(disk_quota, self.maxima_by[DISK_QUOTA]);
+        Ok(amounts)
+    }
+
+    /// Steps 9 to 16 and 18 of CoCalc's function: the ten amounts where there is no dedicated VM.
+    fn amounts(&self, entries: &[Entry<'a>], group: Option<usize>) -> [V; COMPONENTS] {
+        // Steps 11 and 12, the sums. Integer-like ids come first in a JavaScript object, boosts were added last.
+        let mut upgrades = std::array::from_fn(|_| V::zero());
+        let mut licenses = std::array::from_fn(|_| V::zero());
+        let mut texts: Option<[Primitive; 2]> = None;
+        let mut any_v2 = false;
+        if let Some(group) = group {
+            let any_index = entries.iter().any(|entry| entry.index_like);
+            let any_boost = entries.iter().any(|entry| entry.is_boost());
+            for pass in 0..3 {
+                if (pass == 0 && !any_index) || (pass == 2 && !any_boost) {
+                    continue;
+                }
+                for entry in entries.iter().filter(|entry| entry.selected(group)) {
+                    let its_pass = match (entry.index_like, entry.regular) {
+                        (true, _) => 0,
+                        (false, true) => 1,
+                        (false, false) => 2,
+                    };
+                    if its_pass != pass {
+                        continue;
+                    }
+                    let by = By::License(entry.id);
+                    if !entry.v2 {
+                        add(&mut upgrades, &entry.amounts, by);
+                        continue;
+                    }
+                    any_v2 = true;
+                    if texts.is_none() && entry.texts.is_none() {
+                        add(&mut licenses, &entry.amounts, by);
+                    } else {
+                        let before = texts.take().unwrap_or_else(|| {
+                            [CPU_LIMIT, CPU_REQUEST].map(|k| Primitive::Number(licenses[k].get()))
+                        });
+                        let joined = add_texts(&before, entry);
+                        let mut others = entry.amounts;
+                        others[CPU_LIMIT] = 0.0;
+                        others[CPU_REQUEST] = 0.0;
+                        add(&mut licenses, &others, by);
+                        licenses[CPU_LIMIT].set(joined[0].number(), by);
+                        licenses[CPU_REQUEST].set(joined[1].number(), by);
+                        texts = Some(joined);
+                    }
+                }
+            }
+        }
+        if any_v2 && let Some(group) = group {
+            let first = entries.iter().find(|entry| entry.v2 && entry.selected(group));
+            if let Some(first) = first {
+                licenses[IDLE_TIMEOUT].set(timeout(group), By::License(first.id));
+            }
+        }
+
+        let mut total: [V; COMPONENTS] = std::array::from_fn(|k| {
+            let (max, max_by) = (self.maxima[k], self.maxima_by[k]);
+            let mut value = self.base[k].clone();
+            if let Some(given) = &self.pay_as_you_go {
+                value.raise(V::start(given[k], By::PayAsYouGo));
+            }
+            value.limit(max, max_by);
+            let room = if k < FLAGS {
+                max
+            } else {
+                coerce::max(0.0, max - value.get())
+            };
+            let mut upgrades = self.users[k].clone().joined(&upgrades[k], k < FLAGS);
+            upgrades.cap(room, max, max_by);
+            value.raise(V::start(self.settings[k], setting_by(self.settings[k], k)));
+            let mut value = value.joined(&upgrades, k < FLAGS);
+            let mut licenses = licenses[k].clone();
+            licenses.cap(max, max, max_by);
+            value.raise(licenses);
+            value
+        });
+
+        // Step 14, overcommit.
+        for (request, limit, ratio, name) in [
+            (CPU_REQUEST, CPU_LIMIT, self.cpu_overcommit, "cpu_oc"),
+            (MEMORY_REQUEST, MEMORY_LIMIT, self.memory_overcommit, "mem_oc"),
+        ] {
+            if let Some(ratio) = ratio {
+                let share = total[limit].divided(ratio, By::Overcommit(name));
+                total[request].replace_if_less(share);
+                total[request].limit(self.maxima[request], self.maxima_by[request]);
+            }
+        }
+        // Steps 15 and 16, whole MB and the minima.
+        total[MEMORY_LIMIT].map_last(f64::floor);
+        total[MEMORY_REQUEST].map_last(f64::floor);
+        let member = total[MEMBER_HOST].get() != 0.0;
+        for (k, minimum) in [
+            (CPU_REQUEST, if member { 0.05 } else { 0.02 }),
+            (MEMORY_REQUEST, if member { 300.0 } else { 200.0 }),
+            (MEMORY_LIMIT, 1000.0),
+        ] {
+            total[k].floor_at(coerce::min(minimum, self.maxima[k]), By::Minimum);
+        }
+        if self.disable_internet {
+            total[NETWORK].overrule(0.0, By::Setting("disableInternet"));
+        }
+        total
+    }
+}
+
+/// Component-wise sum, flags by OR.
+fn add<'a, V: Value<'a>>(sum: &mut [V; COMPONENTS], amounts: &Amounts, by: By<'a>) {
+    for (k, (sum, amount)) in sum.iter_mut().zip(amounts).enumerate() {
+        let old = sum.get();
+        sum.set(if k < FLAGS { old.max(*amount) } else { old + amount }, by);
+    }
+}
+
+fn add_texts(before: &[Primitive; 2], entry: &Entry<'_>) -> [Primitive; 2] {
+    let numbers = || [CPU_LIMIT, CPU_REQUEST].map(|k| Primitive::Number(entry.amounts[k]));
+    let [limit, request] = entry.texts.as_deref().cloned().unwrap_or_else(numbers);
+    [before[0].plus(&limit), before[1].plus(&request)]
+}
+
+/// `projects.settings` as amounts. A `disk_quota` that is a text counts up to its first non-digit.
+fn settings_amounts(settings: &Json) -> Amounts {
+    let mut amounts = upgrades(settings);
+    if let Some(Json::String(text)) = member(settings, "disk_quota") {
+        amounts[DISK_QUOTA] = text.as_str().and_then(coerce::parse_int).unwrap_or(0.0);
+    }
+    amounts
+}
+
+/// A setting that is 0 counts as much as none.
+fn setting_by(amount: f64, k: usize) -> By<'static> {
+    if amount == 0.0 {
+        By::Builtin
+    } else {
+        By::Setting(UPGRADES[k])
+    }
+}
+
+fn timeout(rank: usize) -> f64 {
+    TIMEOUTS[TIMEOUTS.len() - 1 - rank % TIMEOUTS.len()]
+}
+
+/// Cores and GB of a cloud VM that CoCalc knows.
+fn cloud_machine(machine: &str) -> Option<(f64, f64)> {
+    let (gb_per_core, cores) = if let Some(cores) = machine.strip_prefix("n2-standard-") {
+        (4.0, cores)
+    } else {
+        (8.0, machine.strip_prefix("n2-highmem-")?)
+    };
+    let cores = match cores {
+        "2" => 2.0,
+        "4" => 4.0,
+        "8" => 8.0,
+        "16" => 16.0,
+        _ => return None,
+    };
+    Some((cores, gb_per_core * cores - 2.0))
+}
+
+/// What was decided, before lists are copied and patches read.
+#[derive(Clone)]
+pub(super) struct Core<V> {
+    amounts: [V; COMPONENTS],
+    /// Index of the entry with the dedicated VM.
+    vm: Option<usize>,
+    /// Rank of the hosting class that counts.
+    group: Option<usize>,
+}
+
+impl<V> Core<V> {
+    /// Why this entry adds nothing, if so.
+    pub(super) fn reason(&self, entries: &[Entry<'_>], i: usize) -> Option<Reason> {
+        let entry = entries.get(i).filter(|entry| entry.remains())?;
+        match (self.vm, self.group) {
+            (Some(vm), _) => (vm != i).then_some(Reason::DedicatedVm),
+            (None, Some(group)) if entry.selected(group) => None,
+            (None, _) => Some(Reason::HostingIncompatible),
+        }
+    }
+
+    fn vm<'a>(&self, entries: &[Entry<'a>]) -> Option<(&'a JsString, &'a Json)> {
+        let entry = entries.get(self.vm?)?;
+        Some((entry.id, entry.vm.as_deref()?.spec))
+    }
+
+    /// The entries whose `ext_rw`, `gpu` and `patch` CoCalc looks at; none beside a dedicated VM.
+    fn extras<'e, 'a>(
+        &self,
+        entries: &'e [Entry<'a>],
+    ) -> impl DoubleEndedIterator<Item = &'e Entry<'a>> + use<'e, 'a, V> {
+        let entries = if self.vm.is_some() { &[] } else { entries };
+        entries.iter().filter(|entry| entry.remains())
+    }
+
+    fn ext_rw<'a>(&self, entries: &[Entry<'a>]) -> Option<&'a JsString> {
+        self.extras(entries)
+            .find(|entry| entry.ext_rw)
+            .map(|entry| entry.id)
+    }
+
+    /// The last `gpu` that is not null, whatever it is.
+    fn gpu<'a>(&self, entries: &[Entry<'a>]) -> Option<(&'a JsString, &'a Json)> {
+        self.extras(entries)
+            .rev()
+            .find_map(|entry| Some((entry.id, entry.gpu?)))
+    }
+
+    fn patches<'e, 'a>(
+        &self,
+        entries: &'e [Entry<'a>],
+    ) -> impl Iterator<Item = (&'a JsString, &'a Json)> + use<'e, 'a, V> {
+        self.extras(entries)
+            .filter_map(|entry| Some((entry.id, entry.patch?)))
+    }
+}
+
+/// The disks of all licenses that were not dropped.
+fn dedicated_disks<'e, 'a>(
+    entries: &'e [Entry<'a>],
+) -> impl Iterator<Item = (&'a JsString, &'a Json)> + use<'e, 'a> {
+    entries
+        .iter()
+        .filter(|entry| !entry.dropped)
+        .filter_map(|entry| Some((entry.id, entry.disk?)))
+}
+
+/// The GPU of a quota: `false` unless it is an object.
+fn gpu_or_false(gpu: Option<&Json>) -> Json {
+    gpu.filter(|gpu| matches!(gpu, Json::Map(_) | Json::List(_)))
+        .cloned()
+        .unwrap_or(Json::Bool(false))
+}
+
+impl Core<f64> {
+    /// Whether the last of `entries` leaves the quota deeply equal. `self` is the quota without it.
+    pub(super) fn unchanged_by(&self, with: &Self, entries: &[Entry<'_>]) -> bool {
+        let Some((last, others)) = entries.split_last() else {
+            return true;
+        };
+        let same = |(a, b): (&f64, &f64)| a == b || (a.is_nan() && b.is_nan());
+        let value = |named: Option<(&JsString, &Json)>| named.map(|(_, value)| value.clone());
+        let gpu = |core: &Self, entries: &[Entry<'_>]| gpu_or_false(core.gpu(entries).map(|(_, gpu)| gpu));
+        self.amounts.iter().zip(&with.amounts).all(same)
+            && value(self.vm(others)) == value(with.vm(entries))
+            && (last.dropped || last.disk.is_none())
+            && gpu(self, others) == gpu(with, entries)
+            && self.ext_rw(others).is_some() == with.ext_rw(entries).is_some()
+            // Patches come last: reading one takes longer than all the rest.
+            && (with.vm.is_some() || !last.remains() || !last.has_operations())
+    }
+}
+
+impl<'a, V: Value<'a>> Core<V> {
+    fn finish(&self, entries: &[Entry<'a>], pay_as_you_go: Option<&Json>) -> Computed {
+        let amount = |k: usize| self.amounts[k].get();
+        let is = |k: usize| amount(k) != 0.0;
+        let vm = self.vm(entries);
+        let patches: Vec<LicensePatch> = self
+            .patches(entries)
+            .map(|(license, patch)| LicensePatch {
+                license: license.clone(),
+                patch: patch.clone(),
+            })
+            .collect();
+        let quota = Quota {
+            network: is(NETWORK),
+            member_host: is(MEMBER_HOST),
+            privileged: is(PRIVILEGED),
+            always_running: is(ALWAYS_RUNNING),
+            memory_request: amount(MEMORY_REQUEST),
+            cpu_request: amount(CPU_REQUEST),
+            disk_quota: amount(DISK_QUOTA),
+            memory_limit: amount(MEMORY_LIMIT),
+            cpu_limit: amount(CPU_LIMIT),
+            idle_timeout: amount(IDLE_TIMEOUT),
+            dedicated_vm: vm.map_or(Json::Bool(false), |(_, spec)| spec.clone()),
+            gpu: gpu_or_false(self.gpu(entries).map(|(_, gpu)| gpu)),
+            dedicated_disks: dedicated_disks(entries).map(|(_, disk)| disk.clone()).collect(),
+            ext_rw: self.ext_rw(entries).is_some(),
+            patch: patches
+                .iter()
+                .flat_map(|patch| load_patch(&patch.patch))
+                .collect(),
+            pay_as_you_go: match vm {
+                Some(_) => Some(Json::Null),
+                None => pay_as_you_go.filter(|given| !given.is_null()).cloned(),
+            },
+        };
+        let reasons = (0..entries.len())
+            .filter_map(|i| Some((entries[i].id.clone(), self.reason(entries, i)?)))
+            .collect();
+        Computed {
+            quota,
+            reasons,
+            patches,
+        }
+    }
+}
+
+impl<'a> Core<Tracked<'a>> {
+    /// The deciders of every member of [`Quota::to_json`].
+    fn decided(&self, entries: &[Entry<'a>], pay_as_you_go: Option<&Json>) -> Vec<(&'static str, Vec<Link>)> {
+        let mut fields: Vec<(&'static str, Vec<Link>)> = NAMES
+            .into_iter()
+            .zip(&self.amounts)
+            .enumerate()
+            .map(|(k, (name, amount))| (name, amount.links(k < FLAGS)))
+            .collect();
+        let by = |license: &JsString, value: Json| Link {
+            by: Decider::License(license.clone()),
+            value,
+        };
+        let builtin = |value: Json| Link {
+            by: Decider::Builtin,
+            value,
+        };
+        let false_by_default = || vec![builtin(Json::Bool(false))];
+
+        let mut vm = false_by_default();
+        vm.extend(self.vm(entries).map(|(license, spec)| by(license, spec.clone())));
+        fields.push(("dedicated_vm", vm));
+
+        let mut gpu = false_by_default();
+        if let Some((license, last)) = self.gpu(entries) {
+            let is_object = |gpu: &Json| gpu_or_false(Some(gpu)) == *gpu;
+            if is_object(last) {
+                gpu.push(by(license, last.clone()));
+            } else if let Some((earlier, object)) = self
+                .extras(entries)
+                .rev()
+                .find_map(|entry| Some((entry.id, entry.gpu.filter(|gpu| is_object(gpu))?)))
+            {
+                // A later license that says `true` or `false` takes an earlier one's GPU away.
+                gpu.extend([by(earlier, object.clone()), by(license, Json::Bool(false))]);
+            }
+        }
+        fields.push(("gpu", gpu));
+
+        let mut disks: Vec<Link> = dedicated_disks(entries)
+            .map(|(license, disk)| by(license, Json::list(vec![disk.clone()])))
+            .collect();
+        if disks.is_empty() {
+            disks.push(builtin(Json::list(Vec::new())));
+        }
+        fields.push(("dedicated_disks", disks));
+
+        if let Some(license) = self.ext_rw(entries) {
+            let mut ext_rw = false_by_default();
+            ext_rw.push(by(license, Json::Bool(true)));
+            fields.push(("ext_rw", ext_rw));
+        }
+        let patch: Vec<Link> = self
+            .patches(entries)
+            .map(|(license, patch)| by(license, Json::list(load_patch(patch))))
+            .filter(|link| {
+                link.value
+                    .as_list()
+                    .is_some_and(|operations| !operations.is_empty())
+            })
+            .collect();
+        if !patch.is_empty() {
+            fields.push(("patch", patch));
+        }
+        match (self.vm(entries), pay_as_you_go.filter(|given| !given.is_null())) {
+            (Some((license, _)), _) => fields.push(("pay_as_you_go", vec![by(license, Json::Null)])),
+            (None, Some(given)) => fields.push((
+                "pay_as_you_go",
+                vec![Link {
+                    by: Decider::PayAsYouGo,
+                    value: given.clone(),
+                }],
+            )),
+            (None, None) => {}
+        }
+        fields
+    }
+}
