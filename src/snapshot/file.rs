@@ -28,8 +28,12 @@ use crate::json::{self, Json};
 /// How many bytes all sources together may have: four times the largest installation that was planned for.
 const MAX_BYTES: u64 = 2 << 30;
 
-/// How deep lists and maps may be nested, in YAML as in JSON (serde_json's own limit).
-const MAX_DEPTH: usize = 128;
+/// How deep lists and maps may be nested in JSON: serde_json's own limit.
+const MAX_JSON_DEPTH: usize = 128;
+
+/// How deep they may be nested in YAML, whose reader needs more of the stack for each level. A Pod is about ten
+/// deep.
+const MAX_YAML_DEPTH: usize = 64;
 
 /// One value of `-f`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -248,17 +252,18 @@ fn yaml_options() -> serde_saphyr::Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_reader_input_bytes: None,
-            flow_nesting_limit: MAX_DEPTH,
-            max_depth: MAX_DEPTH,
+            flow_nesting_limit: MAX_YAML_DEPTH,
+            max_depth: MAX_YAML_DEPTH,
             max_events: usize::MAX,
             max_nodes: usize::MAX,
             max_total_scalar_bytes: usize::MAX,
             max_aliases: 10_000,
             max_anchors: 10_000,
-            max_recorded_anchor_events: 1_000_000,
+            max_merge_keys: 1_000,
+            max_recorded_anchor_events: 100_000,
         },
         alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: 1_000_000,
+            max_total_replayed_events: 200_000,
             max_replay_stack_depth: 32,
         },
         // Visitors refuse repeated keys themselves, with the key's name and place.
@@ -298,7 +303,9 @@ fn json_error(source: &Source<'_>, start: usize, end: usize, error: &serde_json:
 fn json_message(message: &str) -> String {
     let message = excerpt(message, 300);
     match &*message {
-        "recursion limit exceeded" => format!("lists and maps are nested deeper than {MAX_DEPTH} levels"),
+        "recursion limit exceeded" => {
+            format!("lists and maps are nested deeper than {MAX_JSON_DEPTH} levels")
+        }
         "number out of range" => {
             "a number too large for a double; write it smaller or as a string".to_owned()
         }
@@ -328,7 +335,30 @@ fn yaml_error(source: &Source<'_>, start: usize, error: &serde_saphyr::Error) ->
     }
     ReadError::Syntax {
         place,
-        message: format!("{}; this is no valid YAML", excerpt(text.trim(), 300)),
+        message: yaml_message(error, &text),
+    }
+}
+
+fn yaml_message(error: &serde_saphyr::Error, text: &str) -> String {
+    use serde_saphyr::{Error, budget::BudgetBreach};
+    let aliases = "aliases (*name) repeat more than this reader takes; write out what they stand for";
+    let depth = format!("lists and maps are nested deeper than {MAX_YAML_DEPTH} levels");
+    match error {
+        Error::Budget { breach, .. } => match breach {
+            BudgetBreach::Depth { .. } => depth,
+            _ => aliases.to_owned(),
+        },
+        Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. } => aliases.to_owned(),
+        // A breach while an alias is repeated comes wrapped, as text.
+        _ if text.contains("budget breached") => aliases.to_owned(),
+        _ if text.contains("recursion limit") => depth,
+        Error::NullIntoString { .. } => "a key is null; put it in quotes".to_owned(),
+        Error::NonFiniteFloat { .. } => {
+            "a number too large for a double, or none at all; write it smaller or as a string".to_owned()
+        }
+        _ => format!("{}; this is no valid YAML", excerpt(text.trim(), 300)),
     }
 }
 

@@ -69,7 +69,7 @@ pub enum ReadError {
         message: String,
     },
     /// Something stands twice where it may stand once.
-    #[error("{second}: {what}, given at {first} already; leave one of the two out")]
+    #[error("{second}: {what}, first at {first}; leave one of the two out")]
     Twice {
         /// What, for example `project 1111… is given twice`.
         what: String,

@@ -25,7 +25,7 @@ use crate::json::{Json, Map, number_text, write_text};
 ///
 /// Without aliases a text holds fewer values than bytes, and no more than 1.5 times its bytes of strings
 /// (YAML's `\L` stands for three bytes), so only aliases can pass these limits.
-const ALIAS_VALUES: usize = 1_000_000;
+const ALIAS_VALUES: usize = 200_000;
 const ALIAS_BYTES: usize = 16 << 20;
 
 /// An unquoted word that kubectl reads otherwise.
