@@ -1,4 +1,5 @@
-//! What is printed as YAML, KYAML or JSON, the real kubectl reads back as the same values.
+//! What is printed as YAML, KYAML or JSON, the real kubectl reads back as the same values; tables look like its
+//! own.
 //!
 //! `kubectl label --local` reads any manifest without a server, keeps every field, known or not, and prints
 //! what it has read as JSON. A call takes it some 50 ms, so each test asks it once, with many documents.
@@ -13,6 +14,7 @@ use std::{borrow::Cow, path::PathBuf, process::Command};
 
 use kubectl_cocalc::output::{
     YAML_DOCUMENT_SEPARATOR, escape, json, kyaml,
+    table::Table,
     yaml::{self, Marks, PathPart},
 };
 use serde_json::{Value, json};
@@ -655,4 +657,38 @@ fn kyaml_quotes_the_same_names_as_kubectl() {
         call(&json::compact(&value), &["-o", "kyaml"]),
         kyaml::write(&value)
     );
+}
+
+#[test]
+fn a_table_is_laid_out_as_kubectl_lays_out_its_own() {
+    let contexts = [
+        ["a-long-name", "c", "user", "never"],
+        ["x", "a-long-cluster-name", "", "2026"],
+        ["y", "", "u", ""],
+    ];
+    let entries = contexts.map(|[name, cluster, user, namespace]| {
+        json!({"name": name, "context": {"cluster": cluster, "user": user, "namespace": namespace}})
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config");
+    let text = json::pretty(&json!({"apiVersion": "v1", "kind": "Config", "contexts": entries}));
+    std::fs::write(&config, text).unwrap();
+    let output = Command::new(kubectl())
+        .args(["config", "get-contexts"])
+        .env("KUBECONFIG", &config)
+        .env("HOME", folder.path())
+        .output()
+        .unwrap();
+
+    let mut table = Table::new(["current", "name", "cluster", "authinfo", "namespace"]);
+    for [name, cluster, user, namespace] in contexts {
+        table.row(["", name, cluster, user, namespace]);
+    }
+    // kubectl fills the last column's missing cells with blanks.
+    let kubectls = String::from_utf8(output.stdout).unwrap();
+    let trimmed: String = kubectls
+        .lines()
+        .map(|line| line.trim_end().to_owned() + "\n")
+        .collect();
+    assert_eq!(table.to_string(), trimmed);
 }
