@@ -1,7 +1,7 @@
-//! What Pod will CoCalc create for a project, and who put each field there?
-//!
-//! (crate documentation is completed with the pipeline)
+//! Which Pod will CoCalc create for a project, and who put each field there?
 
+pub mod check;
+pub mod cli;
 pub mod json;
 pub mod json_patch;
 pub mod output;

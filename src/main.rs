@@ -1,3 +1,7 @@
-//! `kubectl cocalc`.
+//! `kubectl cocalc`: parse, run, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kubectl_cocalc::cli::main(std::env::args_os()).into()
+}

@@ -452,7 +452,7 @@ impl Engine {
             }
             Op::Copy => {
                 let found = self.value_at(&operation.from)?;
-                self.copy_to(found, tokens, last, stamp)
+                self.copy_to(&found, tokens, last, stamp)
             }
             Op::Unknown => Err(cannot_read("undefined", &"call".into())),
             Op::Inherited(name) => match name.as_str() {
@@ -604,7 +604,7 @@ impl Engine {
         })
     }
 
-    fn copy_to(&mut self, found: Found, tokens: &[Token], last: &Token, stamp: Stamp) -> Result<Effect> {
+    fn copy_to(&mut self, found: &Found, tokens: &[Token], last: &Token, stamp: Stamp) -> Result<Effect> {
         let exists = found.value.is_visible();
         let made = if matches!(found.value, Value::Undefined) {
             stamp
@@ -1009,7 +1009,7 @@ impl Engine {
         if let Some(Caller { mut root, shared }) = self.caller.take() {
             if let Some(shared) = &shared {
                 edit(&mut root, shared, &mut |_| (), &mut |slot| {
-                    slot.follow(&self.root)
+                    slot.follow(&self.root);
                 });
             }
             self.root = root;

@@ -6,6 +6,7 @@
 //! ever leaves raw ([`escape`]): a terminal would act on it, and go-yaml, which reads for kubectl, refuses it.
 
 pub mod escape;
+pub mod explain;
 pub mod json;
 pub mod kyaml;
 pub mod table;

@@ -1,8 +1,660 @@
-//! pipeline
+//! The pure heart: from a snapshot to the Pod that CoCalc will create, step by step as CoCalc takes them.
+//!
+//! [`Site::render`] reads as the list of steps. It does no I/O and reads no clock. CoCalc's own documentation
+//! names the placeholders before the licenses; `{project_config}` holds the quota, though, so licenses and
+//! quota, which look at nothing of the pod, come first here.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::{
+    json::{self, JsString, Json},
+    json_patch::{self, Applied, Document, ErrorClass, Gate, Operation, Options, Stamp, apply, gate},
+    snapshot::{Assumptions, Column, License, OnPatchError, Project, Snapshot, Software},
+};
 
 mod coerce;
 mod decided;
 pub mod gpu;
 pub mod licenses;
+pub mod placeholders;
+pub mod provenance;
 pub mod quota;
+pub mod resources;
 pub mod settings;
+pub mod template;
+pub mod what_if;
+
+use licenses::{
+    HookError, HookInput, NumberError, State, Verdict, hook, license_number_errors, quota_number_errors,
+};
+use placeholders::{Placeholder, Values};
+use provenance::{Entry, FIRST_OPERATION, Steps, keys};
+use quota::{Computed, Input, QuotaError};
+use resources::Misfit;
+use settings::{SiteSettings, site_settings};
+use template::{FillError, Filled, Prepared};
+use what_if::WhatIf;
+
+/// The stand-in for a project where the sources hold none.
+pub const STAND_IN: &str = "00000000-0000-4000-8000-000000000000";
+
+/// Everything that is the same for all projects of a site, prepared once.
+pub struct Site {
+    template: Option<Prepared>,
+    settings: Option<SiteSettings>,
+    licenses: BTreeMap<String, License>,
+    /// Whether the license of the candidate patch had a row before it.
+    candidate_was_known: bool,
+    software: Option<Software>,
+    assumptions: Assumptions,
+    usage: HashMap<String, u64>,
+    now: Timestamp,
+    overrides: Values,
+    what_if: WhatIf,
+    stored: bool,
+    /// Patches that many projects share, read once.
+    gates: HashMap<JsString, Arc<Gate>>,
+}
+
+/// How a site is to be looked at, beside what the sources say.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// Values of placeholders given by hand; they win.
+    pub overrides: Values,
+    /// What to assume about licenses.
+    pub what_if: WhatIf,
+    /// Judge by what is stored in the projects, without the license hook.
+    pub stored: bool,
+}
+
+/// A project to be rendered.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// Its UUID.
+    pub project_id: &'a str,
+    /// What is known of it.
+    pub known: Known<'a>,
+    /// Its live pod, if it runs.
+    pub live_pod: Option<&'a Value>,
+}
+
+/// What is known of a project.
+#[derive(Clone, Copy)]
+pub enum Known<'a> {
+    /// Its row.
+    Row(&'a Project),
+    /// That it has no licenses.
+    NoLicenses,
+    /// Nothing: there is no source of projects. Its quota is unknown.
+    Nothing,
+}
+
+/// Why no pod can be computed for a project. None of these is CoCalc's verdict on the pod.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectError {
+    /// No source gave a template.
+    #[error("there is no template to render")]
+    NoTemplate,
+    /// A column that is no JSON.
+    #[error("column {column} cannot be read: {error}")]
+    Column {
+        /// The column.
+        column: &'static str,
+        /// What is wrong.
+        error: json::Error,
+    },
+    /// License numbers that are strings; CoCalc would calculate nonsense with them.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Numbers(Vec<NumberError>),
+    /// CoCalc's license hook would fail.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// CoCalc's quota function would fail.
+    #[error(transparent)]
+    Quota(#[from] QuotaError),
+    /// The template cannot be filled.
+    #[error(transparent)]
+    Fill(#[from] FillError),
+    /// A patch that is nested too deep for this tool.
+    #[error("the patch of license {license} cannot be judged: {error}")]
+    TooDeep {
+        /// Its id.
+        license: String,
+        /// What is wrong.
+        error: json::Error,
+    },
+}
+
+/// A project's licenses and quota.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// `projects.site_license` as the license hook leaves it.
+    pub site_license: Json,
+    /// The hook's verdict on each license, in the order of `site_license`; empty with `--stored`.
+    pub verdicts: Vec<Verdict>,
+    /// The quota.
+    pub computed: Computed,
+    settings: Json,
+    users: Json,
+}
+
+/// What became of one license's patch.
+#[derive(Clone, Debug)]
+pub struct Patch {
+    /// Id of the license.
+    pub license: String,
+    /// Its title; empty if unknown.
+    pub title: String,
+    /// The text, read and checked as CoCalc does it.
+    pub gate: Arc<Gate>,
+    /// What each operation did; empty if the gate dropped the patch.
+    pub effects: Vec<json_patch::Effect>,
+}
+
+impl Patch {
+    /// Its operations; none if the gate dropped it.
+    pub fn operations(&self) -> &[Operation] {
+        match &*self.gate {
+            Gate::Passes(operations) => operations,
+            _ => &[],
+        }
+    }
+}
+
+/// Why CoCalc could not make the pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// Index of the patch in [`Rendered::patches`]; `None` if the result as a whole cannot be sent.
+    pub patch: Option<usize>,
+    /// Index of the operation in its patch, from 0.
+    pub operation: usize,
+    /// `TypeError`, `RangeError` or `PatchError`.
+    pub class: ErrorClass,
+    /// fast-json-patch's code, where the error is its own.
+    pub name: Option<&'static str>,
+    /// What went wrong.
+    pub message: String,
+}
+
+/// A project's pod, and everything that is known about how it came to be.
+pub struct Rendered {
+    /// UUID of the project.
+    pub project_id: String,
+    /// Title of the project; empty if unknown.
+    pub title: String,
+    /// The pod before license patches.
+    pub unpatched: Document,
+    /// The pod that CoCalc sends; after a failure the half-done one.
+    pub pod: Document,
+    /// The patches in CoCalc's order.
+    pub patches: Vec<Patch>,
+    /// Why CoCalc could not make the pod.
+    pub failure: Option<Failure>,
+    /// Licenses and quota; `None` if nothing is known of them.
+    pub judged: Option<Judged>,
+    /// What of the quota the template had no place for.
+    pub misfits: Vec<Misfit>,
+    /// Placeholders that stay as they stand.
+    pub left: Vec<Placeholder>,
+    /// Placeholders whose value was more than part of a string.
+    pub unescaped: Vec<Placeholder>,
+    /// Fields that a patch took away: path and step.
+    removals: Vec<json_patch::Removal>,
+    steps: Steps,
+}
+
+impl Rendered {
+    /// Who wrote each field, in the order of the sorted names, then the fields that are gone.
+    pub fn provenance(&self) -> Vec<Entry> {
+        let leaves = self.pod.leaves().into_iter().map(|leaf| Entry {
+            path: leaf.path,
+            by: self.steps.writer(leaf.by),
+            origin: (leaf.origin != leaf.by).then(|| self.steps.writer(leaf.origin)),
+            removed: false,
+        });
+        let removed = self
+            .removals
+            .iter()
+            .filter(|removal| !self.pod.exists(&keys(&removal.path)))
+            .map(|removal| Entry {
+                path: removal.path.clone(),
+                by: self.steps.writer(removal.stamp),
+                origin: None,
+                removed: true,
+            });
+        leaves.chain(removed).collect()
+    }
+
+    /// What a step number of the pod's document means.
+    pub fn writer(&self, step: Stamp) -> provenance::Writer {
+        self.steps.writer(step)
+    }
+}
+
+impl Site {
+    /// Prepares a snapshot. `now` is when licenses are judged, unless the snapshot says so itself.
+    pub fn new(snapshot: &Snapshot, now: Timestamp, view: View) -> Self {
+        let now = snapshot.now.unwrap_or(now);
+        let View {
+            overrides,
+            what_if,
+            stored,
+        } = view;
+        let mut licenses = snapshot.site_licenses.clone();
+        let candidate_was_known = what_if
+            .candidate_license()
+            .is_some_and(|id| licenses.contains_key(id));
+        what_if.change_rows(&mut licenses, now);
+        let gates = licenses
+            .values()
+            .filter_map(|license| match license.quota.get("patch") {
+                Some(Json::String(text)) => Some((text.clone(), Arc::new(gate_of(text)))),
+                _ => None,
+            })
+            .collect();
+        Self {
+            template: snapshot.template.as_ref().map(Prepared::new),
+            settings: site_settings(snapshot.server_settings.as_ref()),
+            usage: usage(snapshot, &licenses),
+            licenses,
+            candidate_was_known,
+            software: snapshot.software.clone(),
+            assumptions: snapshot.assumptions.clone().unwrap_or_default(),
+            now,
+            overrides,
+            what_if,
+            stored,
+            gates,
+        }
+    }
+
+    /// The template.
+    pub fn template(&self) -> Option<&Prepared> {
+        self.template.as_ref()
+    }
+
+    /// The license row of this id, the candidate included.
+    pub fn license(&self, id: &str) -> Option<&License> {
+        self.licenses.get(id)
+    }
+
+    /// What to assume about licenses.
+    pub fn what_if(&self) -> &WhatIf {
+        &self.what_if
+    }
+
+    /// What is assumed of CoCalc's closed part.
+    pub fn assumptions(&self) -> &Assumptions {
+        &self.assumptions
+    }
+
+    /// The Pod that CoCalc will create for a project.
+    ///
+    /// # Errors
+    /// Where nothing can be said about the pod. That CoCalc itself fails is no error but
+    /// [`Rendered::failure`].
+    pub fn render(&self, subject: Subject<'_>) -> Result<Rendered, ProjectError> {
+        let template = self.template.as_ref().ok_or(ProjectError::NoTemplate)?;
+        let judged = self.judge(subject)?;
+        let values = self.values(subject, template, judged.as_ref())?;
+        let Filled {
+            mut document,
+            unescaped,
+            left,
+        } = template.fill(&values, subject.project_id == STAND_IN)?;
+        let misfits = self.put_quota(&mut document, &values, judged.as_ref());
+        let mut rendered = Rendered {
+            project_id: subject.project_id.to_owned(),
+            title: match subject.known {
+                Known::Row(row) => row.title.to_string(),
+                _ => String::new(),
+            },
+            unpatched: document.clone(),
+            pod: document,
+            patches: self.patches(judged.as_ref())?,
+            failure: None,
+            judged,
+            misfits,
+            left,
+            unescaped,
+            removals: Vec::new(),
+            steps: Steps::default(),
+        };
+        rendered.apply_patches(&self.assumptions);
+        Ok(rendered)
+    }
+
+    /// A project's licenses as the hook judges them, and its quota. `None` if nothing is known of the project.
+    ///
+    /// # Errors
+    /// Where CoCalc's own code would fail or calculate nonsense, and where a column cannot be read.
+    pub fn judge(&self, subject: Subject<'_>) -> Result<Option<Judged>, ProjectError> {
+        let row = match subject.known {
+            Known::Row(row) => Some(row),
+            Known::NoLicenses => None,
+            Known::Nothing if self.settings_matter() => None,
+            Known::Nothing => return Ok(None),
+        };
+        let column = |name: &'static str, of: fn(&Project) -> &Column| match row {
+            Some(row) => of(row)
+                .value()
+                .map_err(|error| ProjectError::Column { column: name, error }),
+            None => Ok(Json::Null),
+        };
+        let settings = column("settings", |row| &row.settings)?;
+        let users = column("users", |row| &row.users)?;
+        let own = column("site_license", |row| &row.site_license)?;
+        let before = self
+            .what_if
+            .change_project(&own, &self.licenses, self.candidate_was_known, self.stored);
+        let (site_license, verdicts) = if self.stored {
+            (before, Vec::new())
+        } else {
+            let runs = row.is_some_and(|row| row.state.as_deref() == Some("running"));
+            let judged = hook(&HookInput {
+                settings: &settings,
+                users: &users,
+                site_license: &before,
+                licenses: &self.licenses,
+                usage: &|id| {
+                    let all = self.usage.get(id).copied().unwrap_or(0);
+                    // CoCalc stops a project before it starts it again.
+                    let itself = runs && own.get(id).is_some_and(counts_as_usage);
+                    all.saturating_sub(u64::from(itself))
+                },
+                now: self.now,
+                site_settings: self.settings.as_ref(),
+            })?;
+            (judged.site_license, judged.verdicts)
+        };
+        self.refuse_bad_numbers(&site_license, &verdicts)?;
+        let computed = quota::quota(&Input {
+            settings: &settings,
+            users: &users,
+            site_license: &site_license,
+            site_settings: self.settings.as_ref(),
+            pay_as_you_go: None,
+        })?;
+        Ok(Some(Judged {
+            site_license,
+            verdicts,
+            computed,
+            settings,
+            users,
+        }))
+    }
+
+    /// Who decided each value of a quota.
+    ///
+    /// # Errors
+    /// As the quota itself.
+    pub fn explain(&self, judged: &Judged) -> Result<quota::Decided, QuotaError> {
+        quota::explain(&Input {
+            settings: &judged.settings,
+            users: &judged.users,
+            site_license: &judged.site_license,
+            site_settings: self.settings.as_ref(),
+            pay_as_you_go: None,
+        })
+    }
+
+    /// Whether there is something to calculate with for a project of which nothing is known.
+    fn settings_matter(&self) -> bool {
+        self.what_if.quota.is_some() || !self.what_if.add.is_empty() || self.what_if.for_license.is_some()
+    }
+
+    /// With a text for a number the quota function calculates nonsense, and the hook may find a license
+    /// ineffective for it: so the rows are looked at, not only what the hook stores.
+    fn refuse_bad_numbers(&self, site_license: &Json, verdicts: &[Verdict]) -> Result<(), ProjectError> {
+        let mut errors = license_number_errors(site_license);
+        for verdict in verdicts
+            .iter()
+            .filter(|verdict| verdict.state == State::Ineffective)
+        {
+            if let Some(row) = verdict.license.as_str().and_then(|id| self.licenses.get(id)) {
+                errors.extend(quota_number_errors(&verdict.license, &row.quota));
+            }
+        }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(ProjectError::Numbers(errors))
+        }
+    }
+
+    fn values(
+        &self,
+        subject: Subject<'_>,
+        template: &Prepared,
+        judged: Option<&Judged>,
+    ) -> Result<Values, ProjectError> {
+        let mut values = self.overrides.clone();
+        if subject.project_id != STAND_IN {
+            values.set_default(Placeholder::ProjectId, || Some(subject.project_id.to_owned()));
+        }
+        let row = match subject.known {
+            Known::Row(row) => Some(row),
+            _ => None,
+        };
+        if !matches!(subject.known, Known::Nothing) {
+            let image = row.and_then(|row| row.compute_image.as_deref());
+            if let Some((name, tag)) = self.software.as_ref().and_then(|software| software.image(image)) {
+                values.set_default(Placeholder::ProjectImage, || Some(name.to_owned()));
+                values.set_default(Placeholder::ProjectTag, || Some(tag.to_owned()));
+            }
+        }
+        if template.uses(Placeholder::ExtraEnv)
+            && let Some(row) = row
+        {
+            let env = row
+                .env
+                .value()
+                .map_err(|error| ProjectError::Column { column: "env", error })?;
+            values.set_default(Placeholder::ExtraEnv, || Some(placeholders::extra_env(&env)));
+        }
+        if template.uses(Placeholder::ProjectConfig)
+            && let (Some(judged), Some(_)) = (judged, row)
+        {
+            let quota = judged.computed.quota.to_json();
+            values.set_default(Placeholder::ProjectConfig, || {
+                Some(placeholders::project_config(
+                    &quota,
+                    &self.assumptions.project_config,
+                ))
+            });
+        }
+        if let Some(live) = subject.live_pod {
+            let recovered = template.recover(live);
+            for (placeholder, value) in recovered.iter() {
+                values.set_default(placeholder, || Some(value.to_owned()));
+            }
+        }
+        if matches!(subject.known, Known::NoLicenses) && subject.project_id != STAND_IN {
+            values.set_default(Placeholder::ExtraEnv, || {
+                Some(placeholders::extra_env(&Json::Null))
+            });
+        }
+        if let Some(judged) = judged
+            && subject.project_id != STAND_IN
+        {
+            values.set_default(Placeholder::ProjectConfig, || {
+                let quota = judged.computed.quota.to_json();
+                Some(placeholders::project_config(
+                    &quota,
+                    &self.assumptions.project_config,
+                ))
+            });
+        }
+        Ok(values)
+    }
+
+    fn put_quota(&self, document: &mut Document, values: &Values, judged: Option<&Judged>) -> Vec<Misfit> {
+        if let Some(judged) = judged {
+            return resources::put_into_pod(document, &judged.computed.quota, &self.assumptions);
+        }
+        // Nothing is known of the licenses: what the running pod was given is the best there is.
+        let running = values
+            .get(Placeholder::ProjectConfig)
+            .and_then(placeholders::quota_of_project_config)
+            .and_then(|quota| quota::Quota::from_json(&quota));
+        match running {
+            Some(quota) => resources::put_into_pod(document, &quota, &self.assumptions),
+            None => Vec::new(),
+        }
+    }
+
+    fn patches(&self, judged: Option<&Judged>) -> Result<Vec<Patch>, ProjectError> {
+        let mut patches = Vec::new();
+        match judged {
+            Some(judged) => {
+                for found in &judged.computed.patches {
+                    patches.push(self.patch(&found.license.to_string_lossy(), &found.patch));
+                }
+            }
+            None => {
+                if let (Some(patch), Some(id)) = (&self.what_if.patch, self.what_if.candidate_license()) {
+                    patches.push(self.patch(id, &Json::string(&patch.text)));
+                }
+            }
+        }
+        for patch in &patches {
+            if let Gate::TooDeep(error) = &*patch.gate {
+                return Err(ProjectError::TooDeep {
+                    license: patch.license.clone(),
+                    error: error.clone(),
+                });
+            }
+        }
+        Ok(patches)
+    }
+
+    /// A license's `patch` as CoCalc reads and checks it.
+    pub fn gate(&self, patch: &Json) -> Arc<Gate> {
+        match patch {
+            Json::String(text) => self
+                .gates
+                .get(text)
+                .cloned()
+                .unwrap_or_else(|| Arc::new(gate_of(text))),
+            other => Arc::new(json_patch::gate_value(other)),
+        }
+    }
+
+    fn patch(&self, id: &str, patch: &Json) -> Patch {
+        Patch {
+            license: id.to_owned(),
+            title: self
+                .licenses
+                .get(id)
+                .map_or_else(String::new, |row| row.title.clone()),
+            gate: self.gate(patch),
+            effects: Vec::new(),
+        }
+    }
+}
+
+impl Rendered {
+    fn apply_patches(&mut self, assumptions: &Assumptions) {
+        let mut numbered: Vec<(&Operation, Stamp)> = Vec::new();
+        let mut step = FIRST_OPERATION;
+        for patch in &self.patches {
+            self.steps.first_of_patch.push(step);
+            for operation in patch.operations() {
+                numbered.push((operation, step));
+                step += 1;
+            }
+        }
+        let options = Options {
+            validate: assumptions.validate_operation,
+        };
+        let Applied {
+            effects,
+            removals,
+            failure,
+        } = apply(&mut self.pod, &numbered, options);
+        self.removals = removals;
+        self.failure = failure.map(|failure| {
+            let step = numbered.get(failure.operation).map(|(_, step)| *step);
+            let (patch, operation) = match step.map(|step| self.steps.writer(step)) {
+                Some(provenance::Writer::Operation { patch, operation }) => (Some(patch), operation),
+                _ => (None, failure.operation),
+            };
+            let json_patch::Failure {
+                class, name, message, ..
+            } = failure;
+            Failure {
+                patch,
+                operation,
+                class,
+                name,
+                message,
+            }
+        });
+        let mut effects = effects.into_iter();
+        for patch in &mut self.patches {
+            let count = patch.operations().len();
+            patch.effects = effects.by_ref().take(count).collect();
+        }
+        if self.failure.is_some() && assumptions.on_patch_error == OnPatchError::Unpatched {
+            self.pod = self.unpatched.clone();
+        }
+    }
+}
+
+fn gate_of(text: &JsString) -> Gate {
+    match text.as_str() {
+        Some(text) => gate(text),
+        // JSON.parse takes a lone surrogate only inside a string, and there it is as good as any other
+        // character; no name and no pointer of a Pod holds one.
+        None => gate(&text.to_string_lossy()),
+    }
+}
+
+/// CoCalc's own condition: the entry less its key `status` is not `{}`. An entry `{status, reason}` counts too.
+fn counts_as_usage(entry: &Json) -> bool {
+    entry
+        .as_map()
+        .is_some_and(|map| map.keys().any(|name| *name != "status"))
+}
+
+/// Running projects per license, for licenses with a run limit that `license_usage` does not give.
+fn usage(snapshot: &Snapshot, licenses: &BTreeMap<String, License>) -> HashMap<String, u64> {
+    let mut usage: HashMap<String, u64> = snapshot
+        .license_usage
+        .iter()
+        .map(|(id, count)| (id.clone(), *count))
+        .collect();
+    let counted: Vec<&str> = licenses
+        .values()
+        .filter(|license| license.run_limit.is_some() && !usage.contains_key(&license.id))
+        .map(|license| license.id.as_str())
+        .collect();
+    if counted.is_empty() {
+        return usage;
+    }
+    for project in snapshot
+        .projects
+        .iter()
+        .filter(|project| project.state.as_deref() == Some("running"))
+    {
+        // A column that cannot be read is told when its project is rendered.
+        let Ok(site_license) = json::parse(project.site_license.text()) else {
+            continue;
+        };
+        for (id, entry) in site_license.as_map().into_iter().flatten() {
+            if let Some(id) = id.as_str()
+                && counts_as_usage(entry)
+                && counted.binary_search(&id).is_ok()
+            {
+                *usage.entry(id.to_owned()).or_default() += 1;
+            }
+        }
+    }
+    usage
+}

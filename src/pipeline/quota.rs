@@ -131,6 +131,38 @@ pub struct Quota {
 }
 
 impl Quota {
+    /// A quota as CoCalc stored it, in `run_quota` or in a running pod's `{project_config}`; `None` if one of its
+    /// numbers or flags is missing.
+    pub fn from_json(json: &Json) -> Option<Self> {
+        let flag = |name| json.get(name)?.as_bool();
+        let number = |name| json.get(name)?.as_f64();
+        let or_false = |name| json.get(name).cloned().unwrap_or(Json::Bool(false));
+        let list = |name| {
+            json.get(name)
+                .and_then(Json::as_list)
+                .unwrap_or_default()
+                .to_vec()
+        };
+        Some(Self {
+            network: flag("network")?,
+            member_host: flag("member_host")?,
+            privileged: flag("privileged")?,
+            always_running: flag("always_running")?,
+            memory_request: number("memory_request")?,
+            cpu_request: number("cpu_request")?,
+            disk_quota: number("disk_quota").unwrap_or(f64::NAN),
+            memory_limit: number("memory_limit")?,
+            cpu_limit: number("cpu_limit")?,
+            idle_timeout: number("idle_timeout")?,
+            dedicated_vm: or_false("dedicated_vm"),
+            gpu: or_false("gpu"),
+            dedicated_disks: list("dedicated_disks"),
+            ext_rw: flag("ext_rw").unwrap_or(false),
+            patch: list("patch"),
+            pay_as_you_go: json.get("pay_as_you_go").cloned(),
+        })
+    }
+
     /// The object that CoCalc's quota function returns, its members in CoCalc's order.
     pub fn to_json(&self) -> Json {
         let mut members: Vec<(&str, Json)> = vec![
@@ -666,7 +698,7 @@ impl<'a, V: Value<'a>> Rules<'a, V> {
         let mut any_v2 = false;
         if let Some(group) = group {
             let any_index = entries.iter().any(|entry| entry.index_like);
-            let any_boost = entries.iter().any(|entry| entry.is_boost());
+            let any_boost = entries.iter().any(Entry::is_boost);
             for pass in 0..3 {
                 if (pass == 0 && !any_index) || (pass == 2 && !any_boost) {
                     continue;

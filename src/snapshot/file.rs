@@ -35,6 +35,9 @@ const MAX_JSON_DEPTH: usize = 128;
 /// deep.
 const MAX_YAML_DEPTH: usize = 64;
 
+/// What standard input is called in messages.
+const STDIN: &str = "standard input";
+
 /// One value of `-f`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -70,19 +73,13 @@ pub fn read_inputs(
         match input {
             Input::Stdin => {
                 let stdin = stdin.take().ok_or(ReadError::StdinTwice)?;
-                let name = "standard input";
-                let bytes = read_bytes(stdin, name, 0, &mut left)?;
-                merge.read_bytes(name, bytes)?;
+                let bytes = read_bytes(stdin, STDIN, 0, &mut left)?;
+                merge.read_bytes(STDIN, bytes)?;
             }
             Input::File(path) => {
                 for file in expand(path)? {
                     let name = file.display().to_string();
-                    let io = |error| ReadError::Io {
-                        file: name.clone(),
-                        error,
-                    };
-                    let mut handle = File::open(&file).map_err(io)?;
-                    let size = handle.metadata().map_err(io)?.len();
+                    let (mut handle, size) = open(&file, &name)?;
                     let bytes = read_bytes(&mut handle, &name, size, &mut left)?;
                     merge.read_bytes(&name, bytes)?;
                 }
@@ -90,6 +87,32 @@ pub fn read_inputs(
         }
     }
     merge.finish(options)
+}
+
+/// The whole text of one source, for example of a patch.
+///
+/// # Errors
+/// If it cannot be read, is no UTF-8, or is larger than this reader takes.
+pub fn read_input_text(input: &Input, stdin: &mut dyn Read) -> Result<String, ReadError> {
+    let mut left = MAX_BYTES;
+    match input {
+        Input::Stdin => utf8(STDIN, read_bytes(stdin, STDIN, 0, &mut left)?),
+        Input::File(path) => {
+            let name = path.display().to_string();
+            let (mut file, size) = open(path, &name)?;
+            utf8(&name, read_bytes(&mut file, &name, size, &mut left)?)
+        }
+    }
+}
+
+fn open(path: &Path, name: &str) -> Result<(File, u64), ReadError> {
+    let io = |error| ReadError::Io {
+        file: name.to_owned(),
+        error,
+    };
+    let file = File::open(path).map_err(io)?;
+    let size = file.metadata().map_err(io)?.len();
+    Ok((file, size))
 }
 
 /// Reads one text that is at hand already.
@@ -112,7 +135,7 @@ pub fn template_from_manifests(
     let template = snapshot.template.ok_or_else(|| ReadError::Content {
         place: whole(&match input {
             Input::File(path) => path.display().to_string(),
-            Input::Stdin => "standard input".to_owned(),
+            Input::Stdin => STDIN.to_owned(),
         }),
         message: "there is no template in it; give a snapshot with `template`, a ConfigMap project-pod, or a Pod without status"
             .to_owned(),

@@ -247,7 +247,7 @@ fn take(
                 .manifests
                 .passed_over
                 .entry(excerpt(other, 60))
-                .or_default() += 1
+                .or_default() += 1;
         }
     }
     Ok(())

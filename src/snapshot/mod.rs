@@ -28,8 +28,8 @@ pub use assumptions::{
     Network, NetworkPlace, OnPatchError, ProjectContainer,
 };
 pub use example::example;
-pub use file::{Input, ReadOptions, parse_document, read_inputs, template_from_manifests};
-pub use live_pod::live_pod_of;
+pub use file::{Input, ReadOptions, parse_document, read_input_text, read_inputs, template_from_manifests};
+pub use live_pod::project_id_of;
 pub use place::{Note, NoteKind, Place, ReadError};
 pub use rows::{is_uuid, parse_timestamp};
 

@@ -104,6 +104,13 @@ pub struct Note {
     pub message: String,
 }
 
+impl Note {
+    /// Whether the source means something else than it seems to, or to others.
+    pub fn is_warning(&self) -> bool {
+        matches!(self.kind, NoteKind::YamlWord | NoteKind::DuplicateKey)
+    }
+}
+
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

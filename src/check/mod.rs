@@ -1,0 +1,294 @@
+//! What an admin should know about a rendered pod although CoCalc says nothing of it.
+//!
+//! One rule a function; each finding has a severity, the id of its rule, and a sentence.
+
+use std::fmt;
+
+use crate::{
+    json::Json,
+    json_patch::{Effect, Gate},
+    pipeline::{Judged, Known, Rendered, STAND_IN, Site, Subject, licenses::State, quota::Reason},
+};
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Good to know.
+    Note,
+    /// Something happens that hardly anyone wants.
+    Warning,
+    /// CoCalc fails, or the patch under review does nothing at all.
+    Error,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// Something to tell about a project's pod.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Finding {
+    /// Id of the rule.
+    pub rule: &'static str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// A sentence without the project's name: the same for all projects that it is true of.
+    pub message: String,
+}
+
+impl Finding {
+    fn new(rule: &'static str, severity: Severity, message: impl Into<String>) -> Self {
+        Self {
+            rule,
+            severity,
+            message: message.into(),
+        }
+    }
+}
+
+/// A license in a message: title in quotes and the first 8 characters of its id.
+pub fn license_name(title: &str, id: &str) -> String {
+    let short = id.get(..8).unwrap_or(id);
+    if title.is_empty() {
+        format!("license {short}")
+    } else {
+        format!("license {title:?} {short}")
+    }
+}
+
+/// Everything to tell about a rendered project.
+pub fn findings(site: &Site, subject: Subject<'_>, rendered: &Rendered) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    licenses_not_looked_at(subject, rendered, &mut findings);
+    if let Some(judged) = &rendered.judged {
+        findings.extend(license_findings(site, judged));
+    }
+    dropped_patches(site, rendered, &mut findings);
+    operations_without_effect(rendered, &mut findings);
+    quota_without_a_place(rendered, &mut findings);
+    placeholders(site, subject, rendered, &mut findings);
+    findings
+}
+
+/// What there is to tell about a project's licenses, whatever the template.
+pub fn license_findings(site: &Site, judged: &Judged) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    license_states(site, judged, &mut findings);
+    lost_patches(site, judged, &mut findings);
+    findings
+}
+
+fn licenses_not_looked_at(subject: Subject<'_>, rendered: &Rendered, findings: &mut Vec<Finding>) {
+    if matches!(subject.known, Known::Nothing) && rendered.judged.is_none() {
+        let quota = match subject.live_pod {
+            Some(_) => "",
+            None => "; resources stay as the template has them",
+        };
+        findings.push(Finding::new(
+            "licenses-not-looked-at",
+            Severity::Warning,
+            format!("licenses were not looked at: there is no source of projects{quota}"),
+        ));
+    }
+}
+
+/// Licenses that do nothing, or not what their holder expects.
+fn license_states(site: &Site, judged: &Judged, findings: &mut Vec<Finding>) {
+    let title = |id: &str| site.license(id).map_or("", |license| &license.title);
+    for verdict in &judged.verdicts {
+        let id = verdict.license.to_string_lossy();
+        let name = license_name(title(&id), &id);
+        let (rule, severity) = match verdict.state {
+            State::Active => continue,
+            State::Exhausted if verdict.run_limit == Some(0.0) => {
+                ("license-run-limit-zero", Severity::Warning)
+            }
+            State::Exhausted => ("license-exhausted", Severity::Warning),
+            State::Expired => ("license-expired", Severity::Warning),
+            State::Future => ("license-not-yet-active", Severity::Warning),
+            State::Orphan => ("license-orphan", Severity::Warning),
+            State::NotAUuid => ("license-not-a-uuid", Severity::Warning),
+            State::Ineffective => ("license-ineffective", Severity::Warning),
+        };
+        findings.push(Finding::new(
+            rule,
+            severity,
+            format!("{name} is {}: {verdict}", verdict.state.as_str()),
+        ));
+    }
+    for (id, reason) in &judged.computed.reasons {
+        let id = id.to_string_lossy();
+        let told = judged
+            .verdicts
+            .iter()
+            .any(|v| v.license == *id && v.state != State::Active && v.state != State::Orphan);
+        if told {
+            continue;
+        }
+        let name = license_name(title(&id), &id);
+        if matches!(reason, Reason::HostingIncompatible) {
+            let patch = judged.computed.patches.iter().any(|patch| patch.license == *id);
+            let but = if patch {
+                "; its patch is applied all the same"
+            } else {
+                ""
+            };
+            findings.push(Finding::new(
+                "license-incompatible",
+                Severity::Warning,
+                format!(
+                    "{name} adds nothing to the quota: its hosting class (always running, member, idle timeout) \
+                     differs from the one that won{but}"
+                ),
+            ));
+        }
+    }
+}
+
+fn has_patch(entry: &Json) -> bool {
+    match entry.get("quota").and_then(|quota| quota.get("patch")) {
+        Some(Json::String(text)) => !matches!(text.as_str().map(str::trim), Some("" | "[]")),
+        Some(Json::List(_) | Json::Map(_)) => true,
+        _ => false,
+    }
+}
+
+/// All patches are lost to a dedicated VM; that of a dedicated disk's license to the disk.
+fn lost_patches(site: &Site, judged: &Judged, findings: &mut Vec<Finding>) {
+    let dedicated_vm = judged.computed.quota.dedicated_vm.truthy();
+    for (id, entry) in judged.site_license.members() {
+        if judged.computed.patches.iter().any(|patch| patch.license == *id) || !has_patch(entry) {
+            continue;
+        }
+        let status = entry.get("status").and_then(Json::as_str);
+        let id = id.to_string_lossy();
+        let name = license_name(site.license(&id).map_or("", |license| &license.title), &id);
+        let quota = entry.get("quota").unwrap_or(&Json::Null);
+        let (rule, why) = if matches!(status, Some("expired" | "exhausted" | "future")) {
+            (
+                "patch-lost-status",
+                format!("its stored status is {:?}", status.unwrap_or_default()),
+            )
+        } else if quota.get_non_null("dedicated_disk").is_some() {
+            (
+                "patch-lost-dedicated-disk",
+                "CoCalc takes nothing but the disk from a dedicated disk's license".to_owned(),
+            )
+        } else if dedicated_vm {
+            (
+                "patch-lost-dedicated-vm",
+                "a dedicated VM is active, and then CoCalc applies no patch at all".to_owned(),
+            )
+        } else {
+            continue;
+        };
+        findings.push(Finding::new(
+            rule,
+            Severity::Warning,
+            format!("the patch of {name} is lost: {why}"),
+        ));
+    }
+}
+
+/// CoCalc's check drops a malformed patch without a word.
+fn dropped_patches(site: &Site, rendered: &Rendered, findings: &mut Vec<Finding>) {
+    for patch in &rendered.patches {
+        if let Gate::Dropped(reason) = &*patch.gate {
+            let candidate =
+                site.what_if().patch.is_some() && site.what_if().candidate_license() == Some(&*patch.license);
+            let severity = if candidate {
+                Severity::Error
+            } else {
+                Severity::Warning
+            };
+            let name = license_name(&patch.title, &patch.license);
+            findings.push(Finding::new(
+                "patch-dropped",
+                severity,
+                format!("CoCalc drops the whole patch of {name} in silence: {reason}"),
+            ));
+        }
+    }
+}
+
+/// Operations that CoCalc accepts and that do nothing.
+fn operations_without_effect(rendered: &Rendered, findings: &mut Vec<Finding>) {
+    for patch in &rendered.patches {
+        let operations = patch.operations();
+        for (i, (operation, effect)) in operations.iter().zip(&patch.effects).enumerate() {
+            if *effect == Effect::Nothing {
+                findings.push(Finding::new(
+                    "operation-without-effect",
+                    Severity::Warning,
+                    format!(
+                        "{}: operation {} of {} does nothing: {} {}",
+                        license_name(&patch.title, &patch.license),
+                        i + 1,
+                        operations.len(),
+                        operation.op(),
+                        operation.path(),
+                    ),
+                ));
+            }
+        }
+    }
+}
+
+fn quota_without_a_place(rendered: &Rendered, findings: &mut Vec<Finding>) {
+    for misfit in &rendered.misfits {
+        findings.push(Finding::new(
+            "quota-without-a-place",
+            Severity::Warning,
+            misfit.to_string(),
+        ));
+    }
+}
+
+fn placeholders(site: &Site, subject: Subject<'_>, rendered: &Rendered, findings: &mut Vec<Finding>) {
+    let Some(template) = site.template() else { return };
+    for (word, meant) in template.misspelt() {
+        findings.push(Finding::new(
+            "placeholder-misspelt",
+            Severity::Warning,
+            format!(
+                "{{{word}}} in the template is no placeholder and stays as it is; did you mean {}?",
+                meant.text()
+            ),
+        ));
+    }
+    for duplicate in &template.notes().duplicates {
+        findings.push(Finding::new(
+            "template-duplicate-key",
+            Severity::Warning,
+            format!(
+                "the template has the key {:?} twice in one object; CoCalc takes the last",
+                duplicate.name
+            ),
+        ));
+    }
+    for placeholder in &rendered.unescaped {
+        findings.push(Finding::new(
+            "placeholder-unescaped",
+            Severity::Warning,
+            format!(
+                "the value of {} holds a quote, a backslash or a control character; it is put into the \
+                 template's text as it is, and changes more than a string",
+                placeholder.text()
+            ),
+        ));
+    }
+    if subject.project_id == STAND_IN && !rendered.left.is_empty() {
+        let names: Vec<&str> = rendered.left.iter().map(|p| p.text()).collect();
+        findings.push(Finding::new(
+            "placeholder-left",
+            Severity::Note,
+            format!("no project is named: {} stay as they are", names.join(", ")),
+        ));
+    }
+}

@@ -1,0 +1,129 @@
+//! The command line: what can be typed, and one file a command.
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+
+use crate::output::ui::{ColorChoice, Ui};
+
+mod exit;
+mod parallel;
+mod quota;
+mod render;
+mod report;
+mod select;
+mod sources;
+mod version;
+
+pub use exit::{CommandError, Exit};
+
+/// See, before anyone presses Start, which Pod CoCalc OnPrem will create for a project
+///
+/// CoCalc starts a project as a Pod: it fills a template, computes a quota from the project's licenses, and
+/// applies the JSON Patches that some licenses carry. This plugin computes the same Pod from files and says who
+/// put each field there. It never changes anything in a cluster or a database.
+#[derive(Parser, Debug)]
+#[command(
+    name = "kubectl-cocalc",
+    bin_name = "kubectl cocalc",
+    version,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    after_help = "Use \"kubectl cocalc COMMAND --help\" for more about a command, with examples."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// When to use colour: auto, always, never
+    ///
+    /// `auto` means on a terminal, unless NO_COLOR is set or TERM is `dumb`.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
+    color: Color,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Render(Box<render::Args>),
+    Quota(Box<quota::Args>),
+    Version(version::Args),
+}
+
+/// Parses a command line, runs it, and says how it ended. All output goes through one [`Ui`].
+pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
+    let matches = match Cli::command().try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => return usage(&error),
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let ui = Ui::new(match cli.color {
+        Color::Auto => ColorChoice::Auto,
+        Color::Always => ColorChoice::Always,
+        Color::Never => ColorChoice::Never,
+    });
+    let result = match &cli.command {
+        Command::Render(args) => render::render(&ui, args),
+        Command::Quota(args) => quota::quota(&ui, args),
+        Command::Version(args) => version::version(&ui, args),
+    };
+    match result {
+        Ok(exit) => exit,
+        Err(error) if error.broken_pipe => Exit::Done,
+        Err(error) => {
+            ui.error(&error.message, error.hint.as_deref());
+            error.exit
+        }
+    }
+}
+
+/// kubectl's manner: the message, then where to look.
+fn usage(error: &clap::Error) -> Exit {
+    let ui = Ui::new(ColorChoice::Auto);
+    let text = error.render();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let text = if ui.color_stdout() {
+                text.ansi().to_string()
+            } else {
+                text.to_string()
+            };
+            let mut out = ui.stdout();
+            // Help that nobody reads to its end is no failure.
+            let _ = out.text(&text).and_then(|()| out.finish());
+            Exit::Done
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            ui.plain(&text.to_string());
+            Exit::Usage
+        }
+        _ => {
+            let text = text.to_string();
+            let message = text.strip_prefix("error: ").unwrap_or(&text);
+            // What clap says after the message (its tip, the usage) is left to the help.
+            let message = message.split("\n\nUsage:").next().unwrap_or(message);
+            let message = message
+                .split("\n\nFor more information")
+                .next()
+                .unwrap_or(message);
+            ui.error(message.trim_end(), None);
+            ui.plain("See 'kubectl cocalc COMMAND --help' for help and examples");
+            Exit::Usage
+        }
+    }
+}

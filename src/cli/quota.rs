@@ -1,0 +1,324 @@
+//! `quota`: the computed quota, each value and who decided it.
+
+use std::io::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    check::{self, Finding},
+    json::Json,
+    json_patch::Gate,
+    output::{json as json_output, table::Table, ui::Ui, yaml},
+    pipeline::{Judged, Known, ProjectError, Site, Subject, placeholders, quota::Decided},
+};
+
+use super::{
+    CommandError, Exit,
+    parallel::ordered,
+    report::Report,
+    select::ProjectArgs,
+    sources::{SourceArgs, WhatIfArgs, site},
+};
+
+/// Show the quota that CoCalc computes for a project, and who decided each value
+///
+/// Judges the project's licenses as CoCalc's license hook does at the next start, and computes the quota from
+/// them, from the users' upgrades, the project's settings and the site's settings. Amounts of memory and disk
+/// are in MB, CPU in cores, times in seconds.
+///
+/// Exit codes: 0 done; 2 wrong usage or input, or no source of projects.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  # The quota of the built-in example's project
+  kubectl cocalc quota --example
+
+  # As of another day, and with one license more
+  kubectl cocalc quota -f site.yaml 11111111-1111-4111-8111-111111111111 --at 2027-01-01 --add-license 77aa10b4
+
+  # All projects, one JSON object a line
+  kubectl cocalc quota -f site.yaml --all -o jsonl")]
+pub(super) struct Args {
+    #[command(flatten)]
+    projects: ProjectArgs,
+
+    /// Output format: table, json, jsonl, yaml
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "table",
+        hide_possible_values = true
+    )]
+    output: Format,
+
+    #[command(flatten)]
+    sources: SourceArgs,
+
+    #[command(flatten)]
+    what_if: WhatIfArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Table,
+    Json,
+    Jsonl,
+    Yaml,
+}
+
+struct Answer<'a> {
+    project_id: &'a str,
+    text: String,
+    findings: Vec<Finding>,
+    error: Option<String>,
+}
+
+pub(super) fn quota(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
+    let ids = args.projects.ids()?;
+    let sources = args.sources.read(ui, &args.what_if)?;
+    let site = site(ui, &sources, &args.sources, &args.what_if)?;
+    let selection = args.projects.select(ui, &sources, &ids)?;
+    let many = selection.many;
+    let mut report = Report::new(ui, many);
+    let mut out = ui.stdout();
+    let (mut exit, mut printed) = (Exit::Done, 0_usize);
+    let (open, between, close) = match (args.output, many) {
+        (Format::Json, true) => ("[\n", ",\n", "\n]\n"),
+        (Format::Yaml, true) => ("", "---\n", ""),
+        (Format::Table, true) => ("", "\n", ""),
+        _ => ("", "", ""),
+    };
+    out.write_all(open.as_bytes())?;
+    ordered(
+        &selection.subjects,
+        |subject| answer(&site, *subject, args.output, many),
+        |answer: Answer<'_>| -> Result<(), CommandError> {
+            report.add(answer.project_id, answer.findings);
+            if let Some(error) = &answer.error {
+                ui.error(&format!("project {}: {error}", answer.project_id), None);
+                exit = exit.worst(Exit::Usage);
+                return Ok(());
+            }
+            if printed > 0 {
+                out.write_all(between.as_bytes())?;
+            }
+            printed += 1;
+            out.write_all(answer.text.as_bytes())?;
+            Ok(())
+        },
+    )?;
+    out.write_all(close.as_bytes())?;
+    out.finish()?;
+    report.finish();
+    Ok(exit)
+}
+
+fn answer<'a>(site: &Site, subject: Subject<'a>, format: Format, many: bool) -> Answer<'a> {
+    let mut answer = Answer {
+        project_id: subject.project_id,
+        text: String::new(),
+        findings: Vec::new(),
+        error: None,
+    };
+    let judged = match site.judge(subject) {
+        Ok(Some(judged)) => judged,
+        Ok(None) => {
+            answer.error = Some(
+                "its licenses are unknown, since there is no source of projects; give a snapshot file with \
+                 `projects` by -f, or --example"
+                    .to_owned(),
+            );
+            return answer;
+        }
+        Err(error) => {
+            answer.error = Some(error.to_string());
+            return answer;
+        }
+    };
+    let text = site
+        .explain(&judged)
+        .map_err(ProjectError::from)
+        .map(|decided| match format {
+            Format::Table => table(site, subject, &judged, &decided, many),
+            _ => {
+                let report = report_json(subject, &judged, &decided);
+                match format {
+                    Format::Jsonl => format!("{}\n", json_output::compact(&report)),
+                    Format::Yaml => yaml::write(&report),
+                    _ if many => super::render::indented(&json_output::pretty(&report), 1),
+                    _ => json_output::pretty(&report),
+                }
+            }
+        });
+    match text {
+        Ok(text) => answer.text = text,
+        Err(error) => answer.error = Some(error.to_string()),
+    }
+    answer.findings = check::license_findings(site, &judged);
+    answer
+}
+
+fn report_json(subject: Subject<'_>, judged: &Judged, decided: &Decided) -> Value {
+    // A half surrogate pair can stand only in ids and names that nobody has; they are left out.
+    let value = |json: &Json| json.to_value().unwrap_or_default();
+    let reasons: Map<String, Value> = site_reasons(judged)
+        .into_iter()
+        .map(|(id, reason)| (id, Value::from(reason)))
+        .collect();
+    json!({
+        "project_id": subject.project_id,
+        "quota": value(&judged.computed.quota.to_json()),
+        "reasons": reasons,
+        "site_license": value(&judged.site_license),
+        "decided_by": value(&decided.to_json()),
+    })
+}
+
+/// Why licenses add nothing: the quota function's reasons, and where it has none the hook's.
+fn site_reasons(judged: &Judged) -> Vec<(String, String)> {
+    let computed = &judged.computed.reasons;
+    let mut reasons: Vec<(String, String)> = computed
+        .iter()
+        .map(|(id, reason)| (id.to_string_lossy(), reason.as_str().to_owned()))
+        .collect();
+    for (id, entry) in judged.site_license.members() {
+        if let Some(reason) = entry.get("reason").and_then(Json::as_str)
+            && !reasons.iter().any(|(known, _)| *id == **known)
+        {
+            reasons.push((id.to_string_lossy(), reason.to_owned()));
+        }
+    }
+    reasons
+}
+
+/// The values of the quota in the order of the table, with their units.
+const ROWS: [(&str, &str); 14] = [
+    ("network", ""),
+    ("member_host", ""),
+    ("always_running", ""),
+    ("privileged", ""),
+    ("cpu_request", " cores"),
+    ("cpu_limit", " cores"),
+    ("memory_request", " MB"),
+    ("memory_limit", " MB"),
+    ("disk_quota", " MB"),
+    ("idle_timeout", " s"),
+    ("ext_rw", ""),
+    ("gpu", ""),
+    ("dedicated_vm", ""),
+    ("dedicated_disks", ""),
+];
+
+fn table(site: &Site, subject: Subject<'_>, judged: &Judged, decided: &Decided, many: bool) -> String {
+    let next = judged.computed.quota.to_json();
+    let now = running(site, subject);
+    let rows: Vec<(&str, &str)> = ROWS
+        .into_iter()
+        .filter(|(name, _)| {
+            next.get(name).is_some() || now.as_ref().is_some_and(|now| now.get(name).is_some())
+        })
+        .collect();
+    let shown = |quota: &Json, name: &str, unit: &str| match quota.get(name) {
+        None if name == "ext_rw" => "false".to_owned(),
+        None => "-".to_owned(),
+        Some(Json::Number(number)) => format!("{}{unit}", crate::json::number_text(*number)),
+        Some(other) => other.stringify(),
+    };
+    let differs = |name: &str, unit: &str| {
+        now.as_ref()
+            .map(|now| shown(now, name, unit))
+            .filter(|text| *text != shown(&next, name, unit))
+    };
+    let show_now = rows.iter().any(|(name, unit)| differs(name, unit).is_some());
+    let title = |id: &crate::json::JsString| {
+        id.as_str()
+            .and_then(|id| site.license(id))
+            .map(|license| license.title.clone())
+    };
+    let mut values = if show_now {
+        Table::new(["value", "next start", "now", "why"])
+    } else {
+        Table::new(["value", "next start", "why"])
+    };
+    for (name, unit) in rows {
+        let mut cells = vec![name.to_owned(), shown(&next, name, unit)];
+        if show_now {
+            cells.push(differs(name, unit).unwrap_or_default());
+        }
+        cells.push(decided.why(name, &title));
+        values.row(cells);
+    }
+    let mut licenses = Table::new(["license", "title", "state", "patch", "reason"]);
+    for (id, entry) in judged.site_license.members() {
+        let id = id.to_string_lossy();
+        let verdict = judged.verdicts.iter().find(|verdict| verdict.license == *id);
+        let state = match verdict {
+            Some(verdict) => verdict.state.as_str().to_owned(),
+            None => entry
+                .get("status")
+                .and_then(Json::as_str)
+                .unwrap_or("stored")
+                .to_owned(),
+        };
+        let reason = match verdict {
+            Some(verdict) => verdict.to_string(),
+            None => entry
+                .get("reason")
+                .and_then(Json::as_str)
+                .unwrap_or_default()
+                .to_owned(),
+        };
+        let incompatible = judged.computed.reasons.iter().find(|(other, _)| *other == *id);
+        let reason = match incompatible {
+            Some((_, why)) if reason.is_empty() => why.as_str().to_owned(),
+            _ => reason,
+        };
+        licenses.row([
+            id.clone(),
+            title(&id.as_str().into()).unwrap_or_default(),
+            state,
+            patch_cell(site, judged, &id),
+            reason,
+        ]);
+    }
+    let mut text = String::new();
+    if many {
+        let title = match subject.known {
+            Known::Row(row) => crate::output::escape::line(&row.title).into_owned(),
+            _ => String::new(),
+        };
+        text.push_str(format!("project {}  {title}", subject.project_id).trim_end());
+        text.push('\n');
+    }
+    text.push_str(&values.to_string());
+    if !licenses.is_empty() {
+        text.push('\n');
+        text.push_str(&licenses.to_string());
+    }
+    text
+}
+
+fn patch_cell(site: &Site, judged: &Judged, id: &str) -> String {
+    let Some(found) = judged.computed.patches.iter().find(|patch| patch.license == *id) else {
+        return String::new();
+    };
+    match &*site.gate(&found.patch) {
+        Gate::Passes(operations) if operations.len() == 1 => "1 operation".to_owned(),
+        Gate::Passes(operations) => format!("{} operations", operations.len()),
+        Gate::Dropped(reason) => format!("dropped: {reason}"),
+        Gate::TooDeep(error) => format!("not judged: {error}"),
+    }
+}
+
+/// The quota of the last start: `run_quota`, else what the live pod was given.
+fn running(site: &Site, subject: Subject<'_>) -> Option<Json> {
+    if let Known::Row(row) = subject.known
+        && let Ok(quota @ Json::Map(_)) = row.run_quota.value()
+    {
+        return Some(quota);
+    }
+    let recovered = site.template()?.recover(subject.live_pod?);
+    recovered
+        .get(placeholders::Placeholder::ProjectConfig)
+        .and_then(placeholders::quota_of_project_config)
+}

@@ -1,0 +1,321 @@
+//! `render`: the Pod that CoCalc will create.
+
+use std::io::Write as _;
+
+use serde_json::Value;
+
+use crate::{
+    check::{self, Finding, Severity},
+    json_patch::Unsendable,
+    output::{explain::Explained, json as json_output, kyaml, ui::Ui, yaml},
+    pipeline::{Failure, Rendered, Site, Subject},
+    snapshot::OnPatchError,
+};
+
+use super::{
+    CommandError, Exit,
+    parallel::ordered,
+    report::Report,
+    select::ProjectArgs,
+    sources::{SourceArgs, WhatIfArgs, site},
+};
+
+/// Show the Pod that CoCalc will create for a project
+///
+/// Fills the template, judges the project's licenses as CoCalc's license hook does, computes the quota, puts it
+/// into the pod and applies the licenses' JSON Patches with fast-json-patch's semantics, in CoCalc's order.
+/// Nothing is contacted: everything comes from files (-f), standard input or the built-in example.
+///
+/// Exit codes: 0 done; 1 CoCalc itself could not make the pod, or a finding is as severe as --fail-on says;
+/// 2 wrong usage or input.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  # The pod of the built-in example, with who wrote each field
+  kubectl cocalc render --example --explain
+
+  # A project, with the template as it is in the cluster and the rest from a snapshot file
+  kubectl get configmap project-pod -o yaml | kubectl cocalc render -f - -f site.yaml \\
+    11111111-1111-4111-8111-111111111111
+
+  # What would one more license with this patch do?
+  kubectl cocalc render --example -p '[{\"op\":\"add\",\"path\":\"/metadata/labels/a\",\"value\":\"b\"}]'
+
+  # All projects, one JSON object a line
+  kubectl cocalc render -f site.yaml --all -o jsonl")]
+pub(super) struct Args {
+    #[command(flatten)]
+    projects: ProjectArgs,
+
+    /// Output format: yaml, json, jsonl, kyaml, name
+    ///
+    /// Several projects give YAML documents separated by ---, a v1 List in json, or one object a line in jsonl,
+    /// which is written as it is computed.
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "yaml",
+        hide_possible_values = true
+    )]
+    output: Format,
+
+    /// Say for every field who wrote it: comments in yaml, a provenance list in json and jsonl
+    #[arg(long)]
+    explain: bool,
+
+    /// Print the half-done pod when a patch fails
+    #[arg(long)]
+    keep_going: bool,
+
+    /// Exit with 1 if there is a finding of this severity or a worse one: error, warning, note
+    #[arg(long, value_name = "SEVERITY", hide_possible_values = true)]
+    fail_on: Option<FailOn>,
+
+    #[command(flatten)]
+    sources: SourceArgs,
+
+    #[command(flatten)]
+    what_if: WhatIfArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Yaml,
+    Json,
+    Jsonl,
+    Kyaml,
+    Name,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum FailOn {
+    Error,
+    Warning,
+    Note,
+}
+
+impl From<FailOn> for Severity {
+    fn from(fail_on: FailOn) -> Self {
+        match fail_on {
+            FailOn::Error => Self::Error,
+            FailOn::Warning => Self::Warning,
+            FailOn::Note => Self::Note,
+        }
+    }
+}
+
+/// One project's answer.
+struct Answer<'a> {
+    project_id: &'a str,
+    /// What goes to stdout, if there is a pod.
+    text: Vec<u8>,
+    findings: Vec<Finding>,
+    /// Why there is no pod, or that a patch failed.
+    errors: Vec<String>,
+    exit: Exit,
+    patch_failed: bool,
+}
+
+pub(super) fn render(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
+    if args.explain && matches!(args.output, Format::Kyaml | Format::Name) {
+        return Err(CommandError::usage("--explain goes with -o yaml, json or jsonl"));
+    }
+    let ids = args.projects.ids()?;
+    let sources = args.sources.read(ui, &args.what_if)?;
+    let site = site(ui, &sources, &args.sources, &args.what_if)?;
+    if site.template().is_none() {
+        return Err(CommandError::usage("there is no template to render").hint(
+            "kubectl get configmap project-pod -o yaml | kubectl cocalc render -f - …, or --example for the built-in one",
+        ));
+    }
+    let selection = args.projects.select(ui, &sources, &ids)?;
+    let many = selection.many;
+    let mut report = Report::new(ui, many);
+    let mut out = ui.stdout();
+    let (mut exit, mut patch_failed, mut printed) = (Exit::Done, false, 0_usize);
+    let (open, between, close) = frame(args, many);
+    out.write_all(open)?;
+    ordered(
+        &selection.subjects,
+        |subject| answer(&site, *subject, args, many),
+        |answer: Answer<'_>| -> Result<(), CommandError> {
+            for error in &answer.errors {
+                ui.error(error, None);
+            }
+            report.add(answer.project_id, answer.findings);
+            exit = exit.worst(answer.exit);
+            patch_failed |= answer.patch_failed;
+            if !answer.text.is_empty() {
+                if printed > 0 {
+                    out.write_all(between)?;
+                }
+                printed += 1;
+                out.write_all(&answer.text)?;
+            }
+            Ok(())
+        },
+    )?;
+    out.write_all(close)?;
+    out.finish()?;
+    let worst = report.finish();
+    if let Some(fail_on) = args.fail_on {
+        let found = worst.is_some_and(|worst| worst >= fail_on.into());
+        exit = if exit == Exit::Usage {
+            exit
+        } else if found || patch_failed {
+            Exit::No
+        } else {
+            Exit::Done
+        };
+    }
+    Ok(exit)
+}
+
+/// What stands before, between and after the pods.
+fn frame(args: &Args, many: bool) -> (&'static [u8], &'static [u8], &'static [u8]) {
+    match (args.output, many) {
+        (Format::Yaml, true) => (b"", b"---\n", b""),
+        (Format::Json, true) if args.explain => (b"[\n", b",\n", b"\n]\n"),
+        (Format::Json, true) => (
+            b"{\n    \"apiVersion\": \"v1\",\n    \"items\": [\n",
+            b",\n",
+            b"\n    ],\n    \"kind\": \"List\",\n    \"metadata\": {\n        \"resourceVersion\": \"\"\n    }\n}\n",
+        ),
+        _ => (b"", b"", b""),
+    }
+}
+
+fn answer<'a>(site: &Site, subject: Subject<'a>, args: &Args, many: bool) -> Answer<'a> {
+    let mut answer = Answer {
+        project_id: subject.project_id,
+        text: Vec::new(),
+        findings: Vec::new(),
+        errors: Vec::new(),
+        exit: Exit::Done,
+        patch_failed: false,
+    };
+    let rendered = match site.render(subject) {
+        Ok(rendered) => rendered,
+        Err(error) => {
+            answer
+                .errors
+                .push(format!("project {}: {error}", subject.project_id));
+            answer.exit = Exit::Usage;
+            return answer;
+        }
+    };
+    answer.findings = check::findings(site, subject, &rendered);
+    let candidate_dropped = answer
+        .findings
+        .iter()
+        .any(|f| f.rule == "patch-dropped" && f.severity == Severity::Error);
+    if candidate_dropped {
+        answer.exit = Exit::No;
+    }
+    let mut print = true;
+    if let Some(failure) = &rendered.failure {
+        answer.patch_failed = true;
+        let told = failure_text(&rendered, failure);
+        match site.assumptions().on_patch_error {
+            OnPatchError::Abort => {
+                answer.errors.push(format!("project {}: CoCalc cannot make the pod: {told}", subject.project_id));
+                answer.exit = Exit::No;
+                print = args.keep_going;
+            }
+            OnPatchError::Unpatched => answer.errors.push(format!(
+                "project {}: a patch fails, and the pod is sent without patches (assumptions.on_patch_error): {told}",
+                subject.project_id
+            )),
+            OnPatchError::Half => answer.errors.push(format!(
+                "project {}: a patch fails, and the pod is sent half-patched (assumptions.on_patch_error): {told}",
+                subject.project_id
+            )),
+        }
+    }
+    if print && let Err(error) = text(site, &rendered, args, many, &mut answer.text) {
+        answer.text.clear();
+        answer.errors.push(format!(
+            "project {}: the patched pod cannot be sent: {error}",
+            subject.project_id
+        ));
+        answer.exit = Exit::No;
+    }
+    answer
+}
+
+/// `license "Lab" f3d76abf, operation 1 of 2 (add /spec/x): TypeError: …`
+fn failure_text(rendered: &Rendered, failure: &Failure) -> String {
+    let mut text = String::new();
+    if let Some(patch) = failure.patch.and_then(|patch| rendered.patches.get(patch)) {
+        let operations = patch.operations();
+        text.push_str(&check::license_name(&patch.title, &patch.license));
+        text.push_str(&format!(
+            ", operation {} of {}",
+            failure.operation + 1,
+            operations.len()
+        ));
+        if let Some(operation) = operations.get(failure.operation) {
+            text.push_str(&format!(" ({} {})", operation.op(), operation.path()));
+        }
+        text.push_str(": ");
+    }
+    let name = failure
+        .name
+        .map_or_else(|| failure.class.name().to_owned(), str::to_owned);
+    text.push_str(&format!("{name}: {}", failure.message));
+    text
+}
+
+fn text(
+    site: &Site,
+    rendered: &Rendered,
+    args: &Args,
+    many: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), Unsendable> {
+    if args.output == Format::Jsonl && !args.explain {
+        rendered.pod.write_json(out)?;
+        out.push(b'\n');
+        return Ok(());
+    }
+    let pod = rendered.pod.to_value()?;
+    let text = match args.output {
+        Format::Yaml if args.explain => Explained::new(site, rendered).yaml(&pod),
+        Format::Yaml => yaml::write(&pod),
+        Format::Kyaml => kyaml::write(&pod),
+        Format::Name => format!("pod/{}\n", name(&pod)),
+        Format::Json | Format::Jsonl => {
+            let value = if args.explain {
+                Explained::new(site, rendered).json(&pod)
+            } else {
+                pod
+            };
+            match args.output {
+                Format::Jsonl => format!("{}\n", json_output::compact(&value)),
+                _ if many => indented(&json_output::pretty(&value), if args.explain { 1 } else { 2 }),
+                _ => json_output::pretty(&value),
+            }
+        }
+    };
+    out.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
+fn name(pod: &Value) -> String {
+    let name = pod
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    crate::output::escape::line(name).into_owned()
+}
+
+/// A JSON text as an element of a list that is itself indented; strings hold no raw newline.
+pub(super) fn indented(text: &str, levels: usize) -> String {
+    let indent = " ".repeat(4 * levels);
+    let lines: Vec<String> = text
+        .trim_end()
+        .lines()
+        .map(|line| format!("{indent}{line}"))
+        .collect();
+    lines.join("\n")
+}

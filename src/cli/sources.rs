@@ -1,0 +1,322 @@
+//! Where things come from: the flags, and the snapshot that they give together.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use jiff::Timestamp;
+
+use crate::{
+    json::Json,
+    output::ui::Ui,
+    pipeline::{
+        Site, View,
+        placeholders::{Placeholder, Values},
+        what_if::{PatchText, WhatIf},
+    },
+    snapshot::{self, Input, ReadOptions, Snapshot},
+};
+
+use super::{CommandError, select::resolve_license};
+
+/// Sources
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Where things come from")]
+pub(super) struct SourceArgs {
+    /// Read a snapshot file, a manifest, a folder of these, or - for standard input (can be repeated)
+    ///
+    /// A snapshot file holds server_settings, template, software, site_licenses, projects, in YAML or JSON. A
+    /// manifest is a ConfigMap project-pod or project-image, a Pod (with metadata.uid or status a live pod, else
+    /// the template), or a List of these, as kubectl prints them; other manifests are passed over.
+    #[arg(short, long = "filename", value_name = "FILE|DIR|-", value_delimiter = ',')]
+    pub(super) filename: Vec<PathBuf>,
+
+    /// Use the built-in example: template, settings, licenses and one project
+    #[arg(long)]
+    pub(super) example: bool,
+
+    /// Take the template from this ConfigMap instead of project-pod, or from one key of it
+    #[arg(long, value_name = "NAME[/KEY]")]
+    pub(super) template_configmap: Option<String>,
+
+    /// Give a placeholder its value, for example PROJECT_TAG=v2 (can be repeated)
+    ///
+    /// The five are PROJECT_IMAGE, PROJECT_TAG, project_id, extra_env and project_config. The value goes into
+    /// the template's text as it is: for extra_env and project_config that is the final base64.
+    #[arg(long, value_name = "PLACEHOLDER=VALUE")]
+    pub(super) set: Vec<String>,
+
+    /// Give the image: PROJECT_IMAGE and PROJECT_TAG together
+    #[arg(long, value_name = "NAME:TAG")]
+    pub(super) image: Option<String>,
+}
+
+/// What if
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "What if")]
+pub(super) struct WhatIfArgs {
+    /// Assume one more license with this JSON Patch, after all others
+    #[arg(
+        short,
+        long,
+        value_name = "TEXT",
+        conflicts_with = "patch_file",
+        allow_hyphen_values = true
+    )]
+    pub(super) patch: Option<String>,
+
+    /// The same with the patch from a file, or - for standard input
+    #[arg(long, value_name = "FILE|-")]
+    pub(super) patch_file: Option<PathBuf>,
+
+    /// Assume that the same license has this quota, for example '{"cpu": 2, "ram": 4}'
+    #[arg(long, value_name = "JSON")]
+    pub(super) quota: Option<String>,
+
+    /// Take patch and quota as the new ones of this license, at its place in the order
+    #[arg(long, value_name = "ID")]
+    pub(super) for_license: Option<String>,
+
+    /// Assume that the project has this license too (can be repeated)
+    #[arg(long, value_name = "ID")]
+    pub(super) add_license: Vec<String>,
+
+    /// Assume that the project does not have this license (can be repeated)
+    #[arg(long, value_name = "ID")]
+    pub(super) drop_license: Vec<String>,
+
+    /// Judge licenses as of this time, for example 2026-12-01T08:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(super) at: Option<String>,
+
+    /// Judge by what is stored in the project, without CoCalc's license hook
+    #[arg(long, conflicts_with = "at")]
+    pub(super) stored: bool,
+}
+
+/// What the sources hold.
+pub(super) struct Sources {
+    pub(super) snapshot: Snapshot,
+    /// What to call the source of projects in messages.
+    pub(super) projects_from: String,
+}
+
+impl SourceArgs {
+    /// Reads everything that the flags name.
+    pub(super) fn read(&self, ui: &Ui, what_if: &WhatIfArgs) -> Result<Sources, CommandError> {
+        let stdin_flags = [
+            (
+                self.filename.iter().filter(|f| f.as_os_str() == "-").count(),
+                "--filename -",
+            ),
+            (
+                usize::from(
+                    what_if
+                        .patch_file
+                        .as_deref()
+                        .is_some_and(|f| f.as_os_str() == "-"),
+                ),
+                "--patch-file -",
+            ),
+        ];
+        if stdin_flags.iter().map(|(count, _)| count).sum::<usize>() > 1 {
+            let names: Vec<&str> = stdin_flags
+                .iter()
+                .flat_map(|(count, name)| std::iter::repeat_n(*name, *count))
+                .collect();
+            let message = format!("{} cannot both read standard input", names.join(" and "));
+            return Err(CommandError::usage(message));
+        }
+        let options = ReadOptions {
+            template_configmap: self.template_configmap.as_deref().map(configmap_key),
+        };
+        let inputs: Vec<Input> = self.filename.iter().map(|file| input(file)).collect();
+        let (files, notes) = snapshot::read_inputs(&inputs, &mut std::io::stdin().lock(), &options)
+            .map_err(CommandError::usage)?;
+        for note in &notes {
+            if note.is_warning() {
+                ui.warning(&note.message);
+            } else {
+                ui.note(&note.message);
+            }
+        }
+        let from_files = files.has_projects;
+        let mut snapshot = if self.example {
+            files.overlay(snapshot::example())
+        } else {
+            files
+        };
+        if let Some(at) = &what_if.at {
+            let at = snapshot::parse_timestamp(at).ok_or_else(|| {
+                CommandError::usage(format!("--at {at:?} is no time"))
+                    .hint("write it as 2026-12-01T08:00:00Z")
+            })?;
+            snapshot.now = Some(at);
+        }
+        let projects_from = match (from_files, self.example) {
+            (true, true) => "the files given with -f and the example",
+            (true, false) => "the files given with -f",
+            _ => "the example",
+        };
+        Ok(Sources {
+            snapshot,
+            projects_from: projects_from.to_owned(),
+        })
+    }
+}
+
+fn input(file: &Path) -> Input {
+    if file.as_os_str() == "-" {
+        Input::Stdin
+    } else {
+        Input::File(file.to_owned())
+    }
+}
+
+fn configmap_key(text: &str) -> (String, Option<String>) {
+    match text.split_once('/') {
+        Some((name, key)) => (name.to_owned(), Some(key.to_owned())),
+        None => (text.to_owned(), None),
+    }
+}
+
+/// Everything that is the same for all projects, from the sources and the flags.
+pub(super) fn site(
+    ui: &Ui,
+    sources: &Sources,
+    source_args: &SourceArgs,
+    what_if_args: &WhatIfArgs,
+) -> Result<Site, CommandError> {
+    let view = View {
+        overrides: overrides(source_args)?,
+        what_if: what_if(ui, what_if_args, &sources.snapshot)?,
+        stored: what_if_args.stored,
+    };
+    Ok(Site::new(&sources.snapshot, Timestamp::now(), view))
+}
+
+fn overrides(args: &SourceArgs) -> Result<Values, CommandError> {
+    let mut values = Values::default();
+    if let Some(image) = &args.image {
+        // The tag is behind the last colon, unless that belongs to the registry's port.
+        let split = image
+            .rsplit_once(':')
+            .filter(|(name, tag)| !name.is_empty() && !tag.is_empty() && !tag.contains('/'));
+        let Some((name, tag)) = split else {
+            return Err(CommandError::usage(format!("--image {image:?} is not NAME:TAG")));
+        };
+        values.set(Placeholder::ProjectImage, name);
+        values.set(Placeholder::ProjectTag, tag);
+    }
+    for set in &args.set {
+        let Some((name, value)) = set.split_once('=') else {
+            return Err(CommandError::usage(format!(
+                "--set {set:?} is not PLACEHOLDER=VALUE"
+            )));
+        };
+        let name = name.trim_start_matches('{').trim_end_matches('}');
+        let Some(placeholder) = Placeholder::from_name(name) else {
+            let names: Vec<&str> = Placeholder::ALL.iter().map(|p| p.name()).collect();
+            return Err(CommandError::usage(format!(
+                "--set knows no placeholder {name:?}; the five are {}",
+                names.join(", ")
+            )));
+        };
+        if values.get(placeholder).is_some_and(|old| old != value) {
+            return Err(CommandError::usage(format!(
+                "{} is given twice with different values",
+                placeholder.text()
+            )));
+        }
+        values.set(placeholder, value);
+    }
+    Ok(values)
+}
+
+fn what_if(ui: &Ui, args: &WhatIfArgs, snapshot: &Snapshot) -> Result<WhatIf, CommandError> {
+    let patch = match (&args.patch, &args.patch_file) {
+        (Some(text), _) => Some(patch_text(ui, text, "what-if", "--patch")?),
+        (None, Some(file)) => {
+            let label = file
+                .file_name()
+                .map_or_else(|| "what-if".to_owned(), |n| n.to_string_lossy().into_owned());
+            let text = snapshot::read_input_text(&input(file), &mut std::io::stdin().lock())
+                .map_err(CommandError::usage)?;
+            let (label, place) = if file.as_os_str() == "-" {
+                ("what-if".to_owned(), "standard input".to_owned())
+            } else {
+                (label, file.display().to_string())
+            };
+            Some(patch_text(ui, &text, &label, &place)?)
+        }
+        (None, None) => None,
+    };
+    let quota = args
+        .quota
+        .as_deref()
+        .map(|text| {
+            let json = crate::json::parse(text)
+                .map_err(|error| CommandError::usage(format!("--quota is no JSON: {error}")))?;
+            if json.as_map().is_none() {
+                return Err(CommandError::usage(
+                    "--quota is no JSON object, for example '{\"cpu\": 2, \"ram\": 4}'",
+                ));
+            }
+            Ok(json)
+        })
+        .transpose()?;
+    if args.for_license.is_some() && patch.is_none() && quota.is_none() {
+        return Err(CommandError::usage(
+            "--for-license goes with --patch, --patch-file or --quota",
+        ));
+    }
+    let for_license = args
+        .for_license
+        .as_deref()
+        .map(|id| resolve_license(snapshot, id, "--for-license", true))
+        .transpose()?;
+    let all = |ids: &[String], flag: &'static str| -> Result<Vec<String>, CommandError> {
+        ids.iter()
+            .map(|id| resolve_license(snapshot, id, flag, false))
+            .collect()
+    };
+    let add = all(&args.add_license, "--add-license")?;
+    let drop = all(&args.drop_license, "--drop-license")?;
+    for id in &add {
+        if !snapshot.site_licenses.contains_key(id) {
+            return Err(CommandError::usage(format!(
+                "--add-license {id}: no source has a license of this id"
+            )));
+        }
+    }
+    Ok(WhatIf {
+        patch,
+        quota,
+        for_license,
+        add,
+        drop,
+    })
+}
+
+/// The text that the license's field would hold: JSON is judged as it is; YAML is converted.
+fn patch_text(ui: &Ui, text: &str, label: &str, place: &str) -> Result<PatchText, CommandError> {
+    let first = text
+        .trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n'])
+        .chars()
+        .next();
+    let text = if matches!(first, Some('[' | '{')) {
+        text.to_owned()
+    } else {
+        let (json, notes): (Json, _) = snapshot::parse_document(text, place).map_err(CommandError::usage)?;
+        for note in &notes {
+            ui.warning(&note.message);
+        }
+        ui.note(&format!(
+            "{place}: YAML, read as the JSON that a license's field takes [yaml-patch]"
+        ));
+        json.stringify()
+    };
+    Ok(PatchText {
+        text,
+        label: label.to_owned(),
+    })
+}
