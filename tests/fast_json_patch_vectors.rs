@@ -3,6 +3,8 @@
 //! `tests/data/fast-json-patch-vectors.json` says for each what the real library did, without and with
 //! validation, and whether CoCalc's own check would have dropped the patch before.
 
+#![allow(clippy::unwrap_used, reason = "all of this is a test")]
+
 use kubectl_cocalc::{
     json::{self, Json},
     json_patch::{Applied, Document, ErrorClass, Gate, Options, apply_json, gate},
@@ -57,7 +59,12 @@ fn check_all(check: impl Fn(&Vector) -> Result<(), String>) {
         .iter()
         .filter_map(|vector| check(vector).err().map(|why| format!("{}: {why}", vector.name)))
         .collect();
-    assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} differ:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, ours: &T, library: &T) -> Result<(), String> {
@@ -73,32 +80,50 @@ fn without_validation_every_recorded_result_and_error_is_the_same() {
     check_all(|vector| {
         let expect = &vector.record["expect"];
         let Some((document, applied)) = applied(vector, false) else {
-            return same("error", &"SyntaxError", &expect["error"]["class"].as_str().unwrap_or_default());
+            return same(
+                "error",
+                &"SyntaxError",
+                &expect["error"]["class"].as_str().unwrap_or_default(),
+            );
         };
         let printed = document.stringify();
         if expect["ok"] == true {
             if expect["resultUnprintable"] == true {
-                let failure = applied.failure.ok_or("what cannot be printed should be refused")?;
+                let failure = applied
+                    .failure
+                    .ok_or("what cannot be printed should be refused")?;
                 return same("limit", &failure.limit.is_some(), &true);
             }
             same("failure", &applied.failure, &None)?;
             return same(
                 "result",
                 &printed.as_deref(),
-                &expect["resultText"].as_str().filter(|_| expect["resultUndefined"] != true),
+                &expect["resultText"]
+                    .as_str()
+                    .filter(|_| expect["resultUndefined"] != true),
             );
         }
         let failure = applied.failure.ok_or("should fail")?;
         let error = &expect["error"];
         same("class", &failure.class.name(), &error["class"].as_str().unwrap())?;
-        let code = error["name"].as_str().filter(|_| failure.class == ErrorClass::PatchError);
+        let code = error["name"]
+            .as_str()
+            .filter(|_| failure.class == ErrorClass::PatchError);
         same("name", &failure.name, &code)?;
-        same("message", &failure.message.as_str(), &error["message"].as_str().unwrap())?;
+        same(
+            "message",
+            &failure.message.as_str(),
+            &error["message"].as_str().unwrap(),
+        )?;
         if let Some(index) = error["index"].as_u64() {
             same("index", &(failure.operation as u64), &index)?;
         }
         let printed: Option<Value> = printed.map(|text| serde_json::from_str(&text).unwrap());
-        same("the caller's document", &printed.as_ref(), &expect.get("docAfter"))
+        same(
+            "the caller's document",
+            &printed.as_ref(),
+            &expect.get("docAfter"),
+        )
     });
 }
 
@@ -115,10 +140,18 @@ fn with_validation_every_recorded_verdict_is_the_same() {
                 return same("refused", &applied.failure.is_some(), &true);
             }
             same("failure", &applied.failure, &None)?;
-            return same("result", &document.stringify().as_deref(), &expect["resultText"].as_str());
+            return same(
+                "result",
+                &document.stringify().as_deref(),
+                &expect["resultText"].as_str(),
+            );
         }
         let failure = applied.failure.ok_or("should fail")?;
-        same("verdict", &failure.name.unwrap_or(failure.class.name()), &expected)
+        same(
+            "verdict",
+            &failure.name.unwrap_or(failure.class.name()),
+            &expected,
+        )
     });
 }
 
@@ -127,6 +160,10 @@ fn the_gate_drops_exactly_what_cocalc_drops() {
     check_all(|vector| {
         let syntax_error = vector.record["validate"] == "SyntaxError";
         let dropped = vector.record["gate"] == "dropped" || syntax_error;
-        same("dropped", &!matches!(gate(&vector.patch), Gate::Passes(_)), &dropped)
+        same(
+            "dropped",
+            &!matches!(gate(&vector.patch), Gate::Passes(_)),
+            &dropped,
+        )
     });
 }

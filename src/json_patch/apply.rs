@@ -452,7 +452,7 @@ impl Engine {
             }
             Op::Copy => {
                 let found = self.value_at(&operation.from)?;
-                self.copy_to(found, tokens, last, stamp)
+                self.copy_to(&found, tokens, last, stamp)
             }
             Op::Unknown => Err(cannot_read("undefined", &"call".into())),
             Op::Inherited(name) => match name.as_str() {
@@ -461,7 +461,10 @@ impl Engine {
                     self.replace_root(Slot::placed(Value::Undefined, stamp, stamp), None);
                     Ok(Effect::Removed)
                 }
-                "__proto__" => Err(type_error("objOps[operation.op].call is not a function")),
+                "__proto__" => Err(type_error(match place.parent.value() {
+                    Value::List(_) => "arrOps[operation.op].call is not a function",
+                    _ => "objOps[operation.op].call is not a function",
+                })),
                 other => Err(changes_engine(other)),
             },
         }
@@ -597,14 +600,14 @@ impl Engine {
         }
         let put = self.put(&steps, &parent, last, taken, false, stamp)?;
         Ok(match put {
-            Put::Added | Put::Replaced if exists && removed => Effect::Moved,
+            Put::Added | Put::Replaced if removed => Effect::Moved,
             Put::Added | Put::Replaced if exists => Effect::Copied,
             Put::Invisible if removed => Effect::Removed,
             other => other.into(),
         })
     }
 
-    fn copy_to(&mut self, found: Found, tokens: &[Token], last: &Token, stamp: Stamp) -> Result<Effect> {
+    fn copy_to(&mut self, found: &Found, tokens: &[Token], last: &Token, stamp: Stamp) -> Result<Effect> {
         let exists = found.value.is_visible();
         let made = if matches!(found.value, Value::Undefined) {
             stamp
@@ -1009,7 +1012,7 @@ impl Engine {
         if let Some(Caller { mut root, shared }) = self.caller.take() {
             if let Some(shared) = &shared {
                 edit(&mut root, shared, &mut |_| (), &mut |slot| {
-                    slot.follow(&self.root)
+                    slot.follow(&self.root);
                 });
             }
             self.root = root;

@@ -1,8 +1,8 @@
 // Applies patches with fast-json-patch itself, for tests/fast_json_patch_differential.rs.
 //
 // Reads one case a line, [documentText, patchText, [validate, ...]], and answers with one line, a list with one
-// outcome for each way of calling. Every case that could have changed a built-in object is followed by a new realm,
-// since `add /args/push/x` stays in the engine for as long as it runs.
+// outcome for each way of calling. A case that has changed a built-in object is followed by a new realm, since
+// `add /args/push/x` stays in the engine for as long as it runs.
 "use strict";
 const fs = require("fs");
 const path = require("path");
@@ -47,6 +47,30 @@ function realmMain(core) {
 }
 const realmScript = new vm.Script(`(${realmMain})`);
 
+// Everything a patch can reach by inherited names, as it should be.
+function builtIns(context) {
+  const mains = vm.runInContext("[Object, Function, Array, String, Number, Boolean]", context).flatMap((constructor) => [
+    constructor,
+    constructor.prototype,
+  ]);
+  const state = [];
+  const seen = new Set();
+  const add = (object) => {
+    if (seen.has(object)) return;
+    seen.add(object);
+    state.push([object, Reflect.ownKeys(object).length, []]);
+  };
+  mains.forEach(add);
+  for (const [object, , values] of state.slice()) {
+    for (const key of Reflect.ownKeys(object)) {
+      const { value } = Object.getOwnPropertyDescriptor(object, key);
+      values.push([key, value]);
+      if (typeof value === "function") add(value);
+    }
+  }
+  return state;
+}
+
 function newRealm() {
   const context = vm.createContext({});
   const modules = sources.map(() => ({}));
@@ -54,7 +78,14 @@ function newRealm() {
     throw new Error("helpers.js requires nothing");
   });
   sources[1].runInContext(context)(modules[1], () => modules[0]);
-  return realmScript.runInContext(context)(modules[1]);
+  const state = builtIns(context);
+  const isUnchanged = () =>
+    state.every(
+      ([object, count, values]) =>
+        Reflect.ownKeys(object).length === count &&
+        values.every(([key, value]) => Object.is(Object.getOwnPropertyDescriptor(object, key)?.value, value)),
+    );
+  return { run: realmScript.runInContext(context)(modules[1]), isUnchanged };
 }
 
 const names = new Set();
@@ -64,19 +95,19 @@ for (const constructor of [Object, Function, Array, String, Number, Boolean]) {
   }
 }
 const reachesBuiltIns = (patchText) => {
-  for (const [, token] of patchText.matchAll(/[\/"]([A-Za-z_]+)/g)) {
+  for (const [, token] of patchText.matchAll(/\/([A-Za-z_]+)/g)) {
     if (names.has(token)) return true;
   }
   return false;
 };
 
-let run = newRealm();
+let realm = newRealm();
 readline.createInterface({ input: process.stdin }).on("line", (line) => {
   const [documentText, patchText, ways] = JSON.parse(line);
-  const dirty = reachesBuiltIns(patchText);
+  const mayChange = reachesBuiltIns(patchText);
   const outcomes = ways.map((validate) => {
-    const outcome = run(documentText, patchText, validate);
-    if (dirty) run = newRealm();
+    const outcome = realm.run(documentText, patchText, validate);
+    if (mayChange && !realm.isUnchanged()) realm = newRealm();
     return outcome;
   });
   process.stdout.write(`[${outcomes.join(",")}]\n`);
