@@ -666,7 +666,7 @@ impl<'a, V: Value<'a>> Rules<'a, V> {
         let mut any_v2 = false;
         if let Some(group) = group {
             let any_index = entries.iter().any(|entry| entry.index_like);
-            let any_boost = entries.iter().any(|entry| entry.is_boost());
+            let any_boost = entries.iter().any(Entry::is_boost);
             for pass in 0..3 {
                 if (pass == 0 && !any_index) || (pass == 2 && !any_boost) {
                     continue;
@@ -740,8 +740,7 @@ impl<'a, V: Value<'a>> Rules<'a, V> {
         ] {
             if let Some(ratio) = ratio {
                 let share = total[limit].divided(ratio, By::Overcommit(name));
-                total[request].replace_if_less(share);
-                total[request].limit(self.maxima[request], self.maxima_by[request]);
+                total[request].overcommit(share, self.maxima[request], self.maxima_by[request]);
             }
         }
         // Steps 15 and 16, whole MB and the minima.
