@@ -3,6 +3,8 @@
 //! `data/jsonic.json` is a list of `[text, answer]`; the answers are what the package gave (as JSON text, null
 //! where it threw).
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use kubectl_cocalc::{json::parse, pipeline::settings::jsonic};
 use proptest::prelude::*;
 

@@ -1,5 +1,13 @@
 //! 125 worked examples of CoCalc's quota and license code, with the answers that the real code gave.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a panic is how a test fails"
+)]
+
 use std::collections::BTreeMap;
 
 use kubectl_cocalc::{

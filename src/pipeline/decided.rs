@@ -46,8 +46,8 @@ pub(super) trait Value<'a>: Clone {
     fn joined(self, other: &Self, flag: bool) -> Self;
     /// `self / ratio`
     fn divided(&self, ratio: f64, by: By<'a>) -> Self;
-    /// `max(self, other)` where `other` has nothing to do with how `self` came about.
-    fn replace_if_less(&mut self, other: Self);
+    /// `min(max(self, share), max)`, `share` being the request that overcommit derives from the limit.
+    fn overcommit(&mut self, share: Self, max: f64, by: By<'a>);
     /// Rounding.
     fn map_last(&mut self, round: fn(f64) -> f64);
     /// `max(self, minimum)`
@@ -84,8 +84,8 @@ impl<'a> Value<'a> for f64 {
     fn divided(&self, ratio: f64, _: By<'a>) -> Self {
         self / ratio
     }
-    fn replace_if_less(&mut self, other: Self) {
-        *self = max(*self, other);
+    fn overcommit(&mut self, share: Self, maximum: f64, _: By<'a>) {
+        *self = min(max(*self, share), maximum);
     }
     fn map_last(&mut self, round: fn(f64) -> f64) {
         *self = round(*self);
@@ -105,8 +105,15 @@ pub(super) struct Tracked<'a> {
     chain: Vec<(By<'a>, f64)>,
     /// Index of the link that divided by a ratio: the links before it hold undivided values.
     ratio: Option<(usize, f64)>,
-    /// The maximum that cut this sum.
-    cut: Option<(By<'a>, f64)>,
+    /// The maximum that cut this value, and what it was before.
+    cut: Option<Cut<'a>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cut<'a> {
+    by: By<'a>,
+    max: f64,
+    before: f64,
 }
 
 fn same(a: f64, b: f64) -> bool {
@@ -117,6 +124,13 @@ impl<'a> Tracked<'a> {
     fn push(&mut self, value: f64, by: By<'a>) {
         self.value = value;
         self.chain.push((by, value));
+    }
+
+    /// Goes back to where the chain began; without overcommit a request begins as CoCalc's 0.
+    fn restart(&mut self) {
+        let first = self.chain.first().copied().filter(|_| self.ratio.is_none());
+        let (by, value) = first.unwrap_or((By::Builtin, 0.0));
+        *self = Self::start(value, by);
     }
 
     /// Takes out the links that are not needed for `f(self)`: all after the first that leads there too.
@@ -147,13 +161,14 @@ impl<'a> Tracked<'a> {
         }
     }
 
-    /// A maximum cut the other value down to exactly this one: a higher maximum would have raised it.
-    fn note_cut(&mut self, other: &Self) {
-        if let Some((by, max)) = other.cut
-            && max == self.value
-            && self.chain.last().is_some_and(|(last, _)| *last != by)
+    /// The other value was cut down to exactly this one: a higher maximum would have raised it.
+    fn note_cut(&mut self, other: Option<Cut<'a>>) {
+        if let Some(cut) = other
+            && cut.max == self.value
+            && self.chain.last().is_some_and(|(last, _)| *last != cut.by)
         {
-            self.chain.push((by, max));
+            self.chain.push((cut.by, cut.max));
+            self.cut = other;
         }
     }
 
@@ -209,13 +224,12 @@ impl<'a> Value<'a> for Tracked<'a> {
         let value = max(self.value, other.value);
         if same(value, self.value) {
             if other.value == self.value {
-                self.note_cut(&other);
+                self.note_cut(other.cut);
             }
             return;
         }
-        self.chain.truncate(1);
-        self.ratio = None;
-        self.cut = None;
+        self.restart();
+        self.cut = other.cut;
         self.chain.extend(other.chain.iter().copied());
         self.value = value;
         if other.chain.is_empty() {
@@ -225,10 +239,18 @@ impl<'a> Value<'a> for Tracked<'a> {
 
     fn limit(&mut self, max: f64, by: By<'a>) {
         let value = min(self.value, max);
-        if !same(value, self.value) {
-            self.prune(|value| min(value, max));
-            self.push(value, by);
+        if same(value, self.value) {
+            return;
         }
+        let before = self.value;
+        if self.ratio.is_some() && same(min(0.0, max), value) {
+            // Without overcommit the request would be CoCalc's 0, cut as well.
+            *self = Self::start(0.0, By::Builtin);
+        } else {
+            self.prune(|value| min(value, max));
+        }
+        self.cut = Some(Cut { by, max, before });
+        self.push(value, by);
     }
 
     fn cap(&mut self, room: f64, max: f64, by: By<'a>) {
@@ -236,7 +258,11 @@ impl<'a> Value<'a> for Tracked<'a> {
         if same(value, self.value) {
             return;
         }
-        self.cut = Some((by, max));
+        self.cut = Some(Cut {
+            by,
+            max,
+            before: self.value,
+        });
         if same(min(0.0, room), value) {
             self.chain.clear();
             self.value = value;
@@ -253,8 +279,14 @@ impl<'a> Value<'a> for Tracked<'a> {
             self.set(join(*value), *by);
         }
         self.value = join(other.value);
+        let cut = other.cut.map(|cut| Cut {
+            before: join(cut.before),
+            ..cut
+        });
         if other.chain.is_empty() {
-            self.note_cut(other);
+            self.note_cut(cut);
+        } else {
+            self.cut = cut;
         }
         self
     }
@@ -267,19 +299,31 @@ impl<'a> Value<'a> for Tracked<'a> {
         share
     }
 
-    fn replace_if_less(&mut self, other: Self) {
-        let value = max(self.value, other.value);
-        if !same(value, self.value) {
-            *self = other;
+    fn overcommit(&mut self, share: Self, maximum: f64, by: By<'a>) {
+        let value = min(max(self.value, share.value), maximum);
+        if same(min(self.value, maximum), value) {
+            self.limit(maximum, by);
+            if share.value > maximum {
+                self.note_cut(Some(Cut {
+                    by,
+                    max: maximum,
+                    before: share.value,
+                }));
+            }
+        } else {
+            *self = share;
+            self.limit(maximum, by);
             self.value = value;
         }
     }
 
     fn map_last(&mut self, round: fn(f64) -> f64) {
         let value = round(self.value);
-        if !matches!(self.chain.last(), Some((By::Maximum(..), _))) {
-            self.prune(round);
-        }
+        let maximum = self.chain.pop_if(|(by, _)| matches!(by, By::Maximum(..)));
+        self.prune(round);
+        // A cut that rounding would have made anyway is none.
+        let idle = self.cut.is_some_and(|cut| same(round(cut.before), value)) && !self.chain.is_empty();
+        self.chain.extend(maximum.filter(|_| !idle));
         self.value = value;
         if let Some((_, last)) = self.chain.last_mut() {
             *last = value;
@@ -288,16 +332,35 @@ impl<'a> Value<'a> for Tracked<'a> {
 
     fn floor_at(&mut self, minimum: f64, by: By<'a>) {
         let value = max(self.value, minimum);
-        if !same(value, self.value) {
-            self.prune(|value| max(value, minimum));
+        let maximum = self
+            .chain
+            .last()
+            .copied()
+            .filter(|(by, _)| matches!(by, By::Maximum(..)));
+        if let Some((maximum, _)) = maximum {
+            if same(value, minimum) {
+                // Whatever was cut to the maximum, this minimum, which the maximum caps too, would be left.
+                self.restart();
+                self.set(value, by);
+                self.chain.push((maximum, value));
+            }
+            return;
+        }
+        if self.ratio.is_some() && !same(value, self.value) {
+            // The limit and its ratio came to less: they had no say.
+            *self = Self::start(0.0, By::Builtin);
+        }
+        // Even where the minimum raises nothing it may make the last links superfluous.
+        self.prune(|value| max(value, minimum));
+        self.value = value;
+        if self.chain.last().is_none_or(|(_, last)| !same(*last, value)) {
             self.push(value, by);
         }
     }
 
     fn overrule(&mut self, value: f64, by: By<'a>) {
         if !same(value, self.value) {
-            self.chain.truncate(1);
-            self.ratio = None;
+            self.restart();
             self.push(value, by);
         }
     }
@@ -476,5 +539,51 @@ fn shown(field: &str, value: &Json) -> String {
             )
         }
         other => other.stringify(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        json::{Json, parse},
+        pipeline::{
+            quota::{Input, explain},
+            settings::SiteSettings,
+        },
+    };
+
+    #[test]
+    fn the_chain_reads_as_a_sentence() {
+        let site_settings = SiteSettings {
+            default_quotas: parse(r#"{"mem": 1000, "mem_oc": 5}"#).unwrap(),
+            max_upgrades: parse(r#"{"memory": 4000}"#).unwrap(),
+        };
+        let id = "77aa10b4-02c7-4c0e-9b1e-5d0f6f2f7a10";
+        let site_license = parse(&format!(r#"{{"{id}": {{"quota": {{"ram": 16}}}}}}"#)).unwrap();
+        let decided = explain(&Input {
+            settings: &Json::Null,
+            users: &Json::Null,
+            site_license: &site_license,
+            site_settings: Some(&site_settings),
+            pay_as_you_go: None,
+        })
+        .unwrap();
+        let why = |field| decided.why(field, &|_| Some("big".to_owned()));
+        assert_eq!(
+            why("memory_limit"),
+            "default 1000 + license big 77aa10b4 16000, capped by max_upgrades.memory 4000"
+        );
+        assert_eq!(
+            why("memory_request"),
+            "default 1000 + license big 77aa10b4 16000, capped by max_upgrades.memory 4000, \
+             divided by default_quotas.mem_oc: 800"
+        );
+        assert_eq!(why("cpu_request"), "built-in 0, raised to the minimum 0.02");
+        assert_eq!(
+            decided.to_json().get("memory_limit").unwrap().stringify(),
+            format!(
+                r#"[{{"by":"default","id":"default_quotas.mem","value":1000}},{{"by":"license","id":"{id}","value":16000}},{{"by":"maximum","id":"max_upgrades.memory","value":4000}}]"#
+            )
+        );
     }
 }

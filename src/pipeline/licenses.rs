@@ -422,3 +422,88 @@ pub fn quota_number_errors(license: &JsString, quota: &Json) -> Vec<NumberError>
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::parse;
+
+    const A: &str = "0a000000-0000-4000-8000-00000000000a";
+    const B: &str = "0b000000-0000-4000-8000-00000000000b";
+
+    fn license(id: &str, run_limit: Option<f64>, quota: &str) -> (String, License) {
+        let license = License {
+            id: id.to_owned(),
+            activates: Some(Timestamp::UNIX_EPOCH),
+            run_limit,
+            quota: parse(quota).unwrap(),
+            ..License::default()
+        };
+        (id.to_owned(), license)
+    }
+
+    fn judge(site_license: &Json, rows: impl Into<BTreeMap<String, License>>, usage: u64) -> Judged {
+        hook(&HookInput {
+            settings: &Json::Null,
+            users: &Json::Null,
+            site_license,
+            licenses: &rows.into(),
+            usage: &|_| usage,
+            now: "2026-11-24T12:00:00Z".parse().unwrap(),
+            site_settings: None,
+        })
+        .unwrap()
+    }
+
+    fn holding(ids: &[&str]) -> Json {
+        Json::map(ids.iter().map(|id| (*id, Json::Map(Map::new().into()))))
+    }
+
+    #[test]
+    fn a_verdict_says_its_numbers() {
+        let sentence = |limit, usage| {
+            judge(&holding(&[A]), [license(A, Some(limit), r#"{"ram": 4}"#)], usage).verdicts[0].to_string()
+        };
+        assert_eq!(sentence(1.0, 1), "run limit 1, 1 other project runs with it");
+        assert_eq!(sentence(2.0, 3), "run limit 2, 3 other projects run with it");
+        assert_eq!(sentence(0.0, 0), "run limit 0: CoCalc treats it as used up");
+        assert_eq!(sentence(3.0, 2), "");
+    }
+
+    #[test]
+    fn a_better_hosting_class_is_judged_first_and_leaves_the_other_without_effect() {
+        let rows = [
+            license(A, None, r#"{"ram": 16}"#),
+            license(B, None, r#"{"ram": 2, "member": true}"#),
+        ];
+        let judged = judge(&holding(&[A, B]), rows, 0);
+        let states: Vec<State> = judged.verdicts.iter().map(|verdict| verdict.state).collect();
+        assert_eq!(states, [State::Ineffective, State::Active]);
+        assert_eq!(judged.verdicts[0].reason, Some(Reason::HostingIncompatible));
+    }
+
+    #[test]
+    fn what_has_no_license_row_stays_as_it_is_stored() {
+        let stored = parse(&format!(r#"{{"{A}": {{"quota": {{"ram": 4}}}}, "x": {{}}}}"#)).unwrap();
+        let judged = judge(&stored, [], 0);
+        assert_eq!(judged.site_license, stored);
+        assert_eq!(judged.verdicts[0].state, State::Orphan);
+        assert!(judged.verdicts[0].stored_in_force);
+        assert_eq!(judged.verdicts[1].state, State::NotAUuid);
+        assert!(!judged.verdicts[1].stored_in_force);
+    }
+
+    #[test]
+    fn license_numbers_that_are_texts_are_named() {
+        let site_license = parse(
+            r#"{"a": {"quota": {"ram": "4", "cpu": 1}}, "b": {"status": "expired", "quota": {"ram": "4"}}}"#,
+        )
+        .unwrap();
+        let errors = license_number_errors(&site_license);
+        assert_eq!(errors.len(), 1);
+        assert_eq!(
+            errors[0].to_string(),
+            "license a: quota.ram is \"4\", not a number; write it without quotes"
+        );
+    }
+}

@@ -772,8 +772,7 @@ impl<'a, V: Value<'a>> Rules<'a, V> {
         ] {
             if let Some(ratio) = ratio {
                 let share = total[limit].divided(ratio, By::Overcommit(name));
-                total[request].replace_if_less(share);
-                total[request].limit(self.maxima[request], self.maxima_by[request]);
+                total[request].overcommit(share, self.maxima[request], self.maxima_by[request]);
             }
         }
         // Steps 15 and 16, whole MB and the minima.
