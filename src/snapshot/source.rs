@@ -685,9 +685,9 @@ macro_rules! refuse_scalars {
         fn visit_f64<E: DeError>(self, _: f64) -> Result<(), E> {
             Err(self.wrong("a number"))
         }
-        fn visit_borrowed_str<E: DeError>(self, text: &'de str) -> Result<(), E> {
-            self.source.see(text);
-            self.visit_str(text)
+        fn visit_borrowed_str<E: DeError>(mut self, text: &'de str) -> Result<(), E> {
+            self.at = self.source.see(text);
+            Err(self.wrong("a string"))
         }
         fn visit_str<E: DeError>(self, _: &str) -> Result<(), E> {
             Err(self.wrong("a string"))
