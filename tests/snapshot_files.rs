@@ -1,5 +1,11 @@
 //! Snapshot files and manifests, as users give them with `-f`: what is read, what is refused and where.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests may panic, as tests do"
+)]
+
 use std::{
     fs,
     path::{Path, PathBuf},

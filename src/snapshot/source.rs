@@ -283,7 +283,7 @@ pub(super) enum Scalar<'de> {
 }
 
 /// The value of a column that is one scalar.
-pub(super) struct Cell1<'c, 'de> {
+pub(super) struct Single<'c, 'de> {
     pub(super) source: &'c Source<'de>,
     /// Where its key stands.
     pub(super) at: usize,
@@ -292,7 +292,7 @@ pub(super) struct Cell1<'c, 'de> {
     pub(super) expected: &'static str,
 }
 
-impl<'de> Cell1<'_, 'de> {
+impl<'de> Single<'_, 'de> {
     pub(super) fn wrong<E: DeError>(&self, found: &str) -> E {
         self.source.fail(
             self.at,
@@ -332,7 +332,7 @@ impl<'de> Cell1<'_, 'de> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for &Cell1<'_, 'de> {
+impl<'de> DeserializeSeed<'de> for &Single<'_, 'de> {
     type Value = Scalar<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Scalar<'de>, D::Error> {
@@ -340,7 +340,7 @@ impl<'de> DeserializeSeed<'de> for &Cell1<'_, 'de> {
     }
 }
 
-impl<'de> Visitor<'de> for &Cell1<'_, 'de> {
+impl<'de> Visitor<'de> for &Single<'_, 'de> {
     type Value = Scalar<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
