@@ -710,7 +710,9 @@ fn read_json(source: &Source<'_>, start: usize, end: usize) -> Result<Document, 
     let named_json = Path::new(&*source.name)
         .extension()
         .is_some_and(|ext| ext.eq_ignore_ascii_case("json"));
-    if named_json || !matches!(error, ReadError::Syntax { .. }) {
+    // Whoever has a larger text made it with a program, and wants to hear at once that it is cut off.
+    let large = end - start > 16 << 20;
+    if named_json || large || !matches!(error, ReadError::Syntax { .. }) {
         return Err(error);
     }
     // It may be YAML in flow style: `{now: 2026-11-24}`.

@@ -5,13 +5,13 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use serde::de::MapAccess;
+use serde::de::{MapAccess, SeqAccess};
 
 use super::{
     Software, Template,
     place::{Place, ReadError, excerpt, nearest},
-    rows::{Document, Items, Manifest, SECTIONS},
-    source::{ListOf, Source, Tree},
+    rows::{Document, SECTIONS},
+    source::{Elements, Key, ListOf, Source, Tree},
 };
 use crate::json::{self, Json, Map};
 
@@ -101,6 +101,20 @@ fn is_pod_text(text: &str) -> bool {
     json::parse(text).is_ok_and(|value| value.get("kind").and_then(Json::as_str) == Some("Pod"))
 }
 
+/// The elements of a `List`, each with its place.
+struct Items(Vec<(Json, usize)>);
+
+impl<'de> Elements<'de> for Items {
+    fn element<A: SeqAccess<'de>>(&mut self, source: &Source<'de>, list: &mut A) -> Result<bool, A::Error> {
+        source.start_row();
+        let Some(item) = list.next_element_seed(Tree(source))? else {
+            return Ok(false);
+        };
+        self.0.push((item, source.row()));
+        Ok(true)
+    }
+}
+
 /// Reads the document whose first key is `first`, which is none of a snapshot's.
 pub(super) fn read<'de, A: MapAccess<'de>>(
     source: &Source<'de>,
@@ -109,10 +123,8 @@ pub(super) fn read<'de, A: MapAccess<'de>>(
     at: usize,
     map: &mut A,
 ) -> Result<(), A::Error> {
-    let mut manifest = Manifest {
-        members: Map::new(),
-        items: Items(Vec::new()),
-    };
+    let mut members = Map::new();
+    let mut items = Items(Vec::new());
     let mut seen_items = false;
     let first_key = first.clone();
     let mut next = Some((first, at));
@@ -122,19 +134,19 @@ pub(super) fn read<'de, A: MapAccess<'de>>(
                 source,
                 at: key_at,
                 what: "`items`",
-                elements: &mut manifest.items,
+                elements: &mut items,
             })?;
             std::mem::replace(&mut seen_items, true)
         } else {
             let value = map.next_value_seed(Tree(source))?;
-            manifest.members.insert((&*key).into(), value).is_some()
+            members.insert((&*key).into(), value).is_some()
         };
         if again {
             return Err(source.twice(key_at, &key));
         }
-        next = map.next_key_seed(super::source::Key(source))?;
+        next = map.next_key_seed(Key(source))?;
     }
-    let tree = Json::Map(std::sync::Arc::new(manifest.members));
+    let tree = Json::Map(std::sync::Arc::new(members));
     let Some(kind) = tree.get("kind").and_then(Json::as_str) else {
         let next = match nearest(&first_key, SECTIONS) {
             Some(meant) => format!("did you mean `{meant}`?"),
@@ -148,8 +160,7 @@ pub(super) fn read<'de, A: MapAccess<'de>>(
     };
     let result = if seen_items && kind.ends_with("List") {
         let kind = kind.to_owned();
-        manifest
-            .items
+        items
             .0
             .into_iter()
             .try_for_each(|(item, at)| take(source, document, &item, kind.strip_suffix("List"), at, 0))

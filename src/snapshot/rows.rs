@@ -14,9 +14,9 @@ use super::{
     Assumptions, Column, License, Project, Software, Template,
     manifests::{self, Manifests},
     place::{Place, excerpt},
-    source::{Cell1, Elements, Key, ListOf, MapOf, Members, Source, Tree, compact},
+    source::{Elements, Key, ListOf, MapOf, Members, Single, Source, Tree, compact},
 };
-use crate::json::{Json, Map};
+use crate::json::Json;
 
 /// The keys of a snapshot file.
 pub(super) const SECTIONS: &[&str] = &[
@@ -335,7 +335,7 @@ impl<'de> Members<'de> for UsageRows<'_> {
         map: &mut A,
     ) -> Result<(), A::Error> {
         let id = uuid(source, at, "license_usage", &key)?;
-        let cell = Cell1 {
+        let cell = Single {
             source,
             at,
             column: &key,
@@ -454,7 +454,7 @@ impl<'de> Members<'de> for LicenseRow {
             "expires" => license.expires = timestamp(source, at, "expires", map)?,
             "last_used" => license.last_used = timestamp(source, at, "last_used", map)?,
             "run_limit" => {
-                license.run_limit = Cell1 {
+                license.run_limit = Single {
                     source,
                     at,
                     column: "run_limit",
@@ -567,7 +567,7 @@ impl<'de> Members<'de> for ProjectRow {
                 project.compute_image = text(source, at, "compute_image", map)?.map(Into::into);
             }
             "deleted" => {
-                project.deleted = Cell1 {
+                project.deleted = Single {
                     source,
                     at,
                     column: "deleted",
@@ -591,8 +591,8 @@ struct State<'c, 'de> {
 }
 
 impl<'de> State<'_, 'de> {
-    fn cell(&self) -> Cell1<'_, 'de> {
-        Cell1 {
+    fn cell(&self) -> Single<'_, 'de> {
+        Single {
             source: self.source,
             at: self.at,
             column: "state",
@@ -663,7 +663,7 @@ fn text<'de, A: MapAccess<'de>>(
     column: &str,
     map: &mut A,
 ) -> Result<Option<Cow<'de, str>>, A::Error> {
-    Cell1 {
+    Single {
         source,
         at,
         column,
@@ -678,7 +678,7 @@ fn required_uuid<'de, A: MapAccess<'de>>(
     column: &str,
     map: &mut A,
 ) -> Result<String, A::Error> {
-    let cell = Cell1 {
+    let cell = Single {
         source,
         at,
         column,
@@ -720,7 +720,7 @@ fn timestamp<'de, A: MapAccess<'de>>(
     column: &str,
     map: &mut A,
 ) -> Result<Option<Timestamp>, A::Error> {
-    let cell = Cell1 {
+    let cell = Single {
         source,
         at,
         column,
@@ -750,25 +750,4 @@ pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
     }
     let civil: DateTime = text.parse().ok()?;
     TimeZone::UTC.to_timestamp(civil).ok()
-}
-
-/// The members of a map that is being read as a tree, and the values under one of its keys as a list of trees
-/// with their places.
-pub(super) struct Items(pub(super) Vec<(Json, usize)>);
-
-impl<'de> Elements<'de> for Items {
-    fn element<A: SeqAccess<'de>>(&mut self, source: &Source<'de>, list: &mut A) -> Result<bool, A::Error> {
-        source.start_row();
-        let Some(item) = list.next_element_seed(Tree(source))? else {
-            return Ok(false);
-        };
-        self.0.push((item, source.row()));
-        Ok(true)
-    }
-}
-
-/// A manifest's members; `items`, the member that may be large, apart.
-pub(super) struct Manifest {
-    pub(super) members: Map,
-    pub(super) items: Items,
 }

@@ -283,7 +283,7 @@ pub(super) enum Scalar<'de> {
 }
 
 /// The value of a column that is one scalar.
-pub(super) struct Cell1<'c, 'de> {
+pub(super) struct Single<'c, 'de> {
     pub(super) source: &'c Source<'de>,
     /// Where its key stands.
     pub(super) at: usize,
@@ -292,7 +292,7 @@ pub(super) struct Cell1<'c, 'de> {
     pub(super) expected: &'static str,
 }
 
-impl<'de> Cell1<'_, 'de> {
+impl<'de> Single<'_, 'de> {
     pub(super) fn wrong<E: DeError>(&self, found: &str) -> E {
         self.source.fail(
             self.at,
@@ -332,7 +332,7 @@ impl<'de> Cell1<'_, 'de> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for &Cell1<'_, 'de> {
+impl<'de> DeserializeSeed<'de> for &Single<'_, 'de> {
     type Value = Scalar<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Scalar<'de>, D::Error> {
@@ -340,7 +340,7 @@ impl<'de> DeserializeSeed<'de> for &Cell1<'_, 'de> {
     }
 }
 
-impl<'de> Visitor<'de> for &Cell1<'_, 'de> {
+impl<'de> Visitor<'de> for &Single<'_, 'de> {
     type Value = Scalar<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -685,9 +685,9 @@ macro_rules! refuse_scalars {
         fn visit_f64<E: DeError>(self, _: f64) -> Result<(), E> {
             Err(self.wrong("a number"))
         }
-        fn visit_borrowed_str<E: DeError>(self, text: &'de str) -> Result<(), E> {
-            self.source.see(text);
-            self.visit_str(text)
+        fn visit_borrowed_str<E: DeError>(mut self, text: &'de str) -> Result<(), E> {
+            self.at = self.source.see(text);
+            Err(self.wrong("a string"))
         }
         fn visit_str<E: DeError>(self, _: &str) -> Result<(), E> {
             Err(self.wrong("a string"))
