@@ -6,8 +6,10 @@ use std::fmt;
 
 use crate::{
     json::Json,
-    json_patch::{Effect, Gate},
-    pipeline::{Judged, Known, Rendered, STAND_IN, Site, Subject, licenses::State, quota::Reason},
+    json_patch::{Effect, Gate, Reason as DropReason},
+    pipeline::{
+        Judged, Known, Rendered, STAND_IN, Site, Subject, licenses::State, quota::Reason, template::Prepared,
+    },
 };
 
 /// How much a finding matters.
@@ -69,10 +71,23 @@ pub fn findings(site: &Site, subject: Subject<'_>, rendered: &Rendered) -> Vec<F
     if let Some(judged) = &rendered.judged {
         findings.extend(license_findings(site, judged));
     }
-    dropped_patches(site, rendered, &mut findings);
+    if rendered.judged.is_none() {
+        let dropped = rendered.patches.iter().filter_map(|patch| match &*patch.gate {
+            Gate::Dropped(reason) => Some(patch_dropped(site, &patch.license, reason)),
+            _ => None,
+        });
+        findings.extend(dropped);
+    }
     operations_without_effect(rendered, &mut findings);
     quota_without_a_place(rendered, &mut findings);
-    placeholders(site, subject, rendered, &mut findings);
+    placeholders(subject, rendered, &mut findings);
+    findings
+}
+
+/// Patches of licenses that never reach the pod, and why.
+pub fn patch_findings(site: &Site, judged: &Judged) -> Vec<Finding> {
+    let mut findings = lost_patches(site, judged);
+    findings.extend(dropped_patches(site, judged));
     findings
 }
 
@@ -80,7 +95,7 @@ pub fn findings(site: &Site, subject: Subject<'_>, rendered: &Rendered) -> Vec<F
 pub fn license_findings(site: &Site, judged: &Judged) -> Vec<Finding> {
     let mut findings = Vec::new();
     license_states(site, judged, &mut findings);
-    lost_patches(site, judged, &mut findings);
+    findings.extend(patch_findings(site, judged));
     findings
 }
 
@@ -151,8 +166,8 @@ fn license_states(site: &Site, judged: &Judged, findings: &mut Vec<Finding>) {
     }
 }
 
-fn has_patch(entry: &Json) -> bool {
-    match entry.get("quota").and_then(|quota| quota.get("patch")) {
+fn has_patch(quota: &Json) -> bool {
+    match quota.get("patch") {
         Some(Json::String(text)) => !matches!(text.as_str().map(str::trim), Some("" | "[]")),
         Some(Json::List(_) | Json::Map(_)) => true,
         _ => false,
@@ -160,16 +175,23 @@ fn has_patch(entry: &Json) -> bool {
 }
 
 /// All patches are lost to a dedicated VM; that of a dedicated disk's license to the disk.
-fn lost_patches(site: &Site, judged: &Judged, findings: &mut Vec<Finding>) {
+fn lost_patches(site: &Site, judged: &Judged) -> Vec<Finding> {
+    let mut findings = Vec::new();
     let dedicated_vm = judged.computed.quota.dedicated_vm.truthy();
     for (id, entry) in judged.site_license.members() {
-        if judged.computed.patches.iter().any(|patch| patch.license == *id) || !has_patch(entry) {
+        let status = entry.get("status").and_then(Json::as_str);
+        let row = id.as_str().and_then(|id| site.license(id));
+        // The hook stores no quota for an ineffective license, although its row may have a patch.
+        let quota = match (entry.get_non_null("quota"), row) {
+            (Some(quota), _) => quota,
+            (None, Some(row)) if status == Some("ineffective") => &row.quota,
+            _ => continue,
+        };
+        if judged.computed.patches.iter().any(|patch| patch.license == *id) || !has_patch(quota) {
             continue;
         }
-        let status = entry.get("status").and_then(Json::as_str);
         let id = id.to_string_lossy();
-        let name = license_name(site.license(&id).map_or("", |license| &license.title), &id);
-        let quota = entry.get("quota").unwrap_or(&Json::Null);
+        let name = license_name(row.map_or("", |license| &license.title), &id);
         let (rule, why) = if matches!(status, Some("expired" | "exhausted" | "future")) {
             (
                 "patch-lost-status",
@@ -194,27 +216,46 @@ fn lost_patches(site: &Site, judged: &Judged, findings: &mut Vec<Finding>) {
             format!("the patch of {name} is lost: {why}"),
         ));
     }
+    findings
 }
 
-/// CoCalc's check drops a malformed patch without a word.
-fn dropped_patches(site: &Site, rendered: &Rendered, findings: &mut Vec<Finding>) {
-    for patch in &rendered.patches {
-        if let Gate::Dropped(reason) = &*patch.gate {
-            let candidate =
-                site.what_if().patch.is_some() && site.what_if().candidate_license() == Some(&*patch.license);
-            let severity = if candidate {
-                Severity::Error
-            } else {
-                Severity::Warning
-            };
-            let name = license_name(&patch.title, &patch.license);
-            findings.push(Finding::new(
-                "patch-dropped",
-                severity,
-                format!("CoCalc drops the whole patch of {name} in silence: {reason}"),
-            ));
+/// CoCalc's check drops a malformed patch without a word; the license is often ineffective then.
+fn dropped_patches(site: &Site, judged: &Judged) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let ineffective = judged
+        .verdicts
+        .iter()
+        .filter(|verdict| verdict.state == State::Ineffective);
+    let rows = ineffective.filter_map(|verdict| {
+        let row = site.license(verdict.license.as_str()?)?;
+        Some((
+            verdict.license.to_string_lossy(),
+            row.quota.get_non_null("patch")?,
+        ))
+    });
+    let used = judged
+        .computed
+        .patches
+        .iter()
+        .map(|found| (found.license.to_string_lossy(), &found.patch));
+    for (id, patch) in used.chain(rows) {
+        if let Gate::Dropped(reason) = &*site.gate(patch) {
+            findings.push(patch_dropped(site, &id, reason));
         }
     }
+    findings
+}
+
+fn patch_dropped(site: &Site, id: &str, reason: &DropReason) -> Finding {
+    let candidate = site.what_if().patch.is_some() && site.what_if().candidate_license() == Some(id);
+    let severity = if candidate {
+        Severity::Error
+    } else {
+        Severity::Warning
+    };
+    let name = license_name(site.license(id).map_or("", |license| &license.title), id);
+    let message = format!("CoCalc drops the whole patch of {name} in silence: {reason}");
+    Finding::new("patch-dropped", severity, message)
 }
 
 /// Operations that CoCalc accepts and that do nothing.
@@ -250,28 +291,7 @@ fn quota_without_a_place(rendered: &Rendered, findings: &mut Vec<Finding>) {
     }
 }
 
-fn placeholders(site: &Site, subject: Subject<'_>, rendered: &Rendered, findings: &mut Vec<Finding>) {
-    let Some(template) = site.template() else { return };
-    for (word, meant) in template.misspelt() {
-        findings.push(Finding::new(
-            "placeholder-misspelt",
-            Severity::Warning,
-            format!(
-                "{{{word}}} in the template is no placeholder and stays as it is; did you mean {}?",
-                meant.text()
-            ),
-        ));
-    }
-    for duplicate in &template.notes().duplicates {
-        findings.push(Finding::new(
-            "template-duplicate-key",
-            Severity::Warning,
-            format!(
-                "the template has the key {:?} twice in one object; CoCalc takes the last",
-                duplicate.name
-            ),
-        ));
-    }
+fn placeholders(subject: Subject<'_>, rendered: &Rendered, findings: &mut Vec<Finding>) {
     for placeholder in &rendered.unescaped {
         findings.push(Finding::new(
             "placeholder-unescaped",
@@ -291,4 +311,29 @@ fn placeholders(site: &Site, subject: Subject<'_>, rendered: &Rendered, findings
             format!("no project is named: {} stay as they are", names.join(", ")),
         ));
     }
+}
+
+/// What there is to tell about the template, whatever the project.
+pub fn template_findings(template: &Prepared) -> Vec<Finding> {
+    let misspelt = template.misspelt().iter().map(|(word, meant)| {
+        Finding::new(
+            "placeholder-misspelt",
+            Severity::Warning,
+            format!(
+                "{{{word}}} in the template is no placeholder and stays as it is; did you mean {}?",
+                meant.text()
+            ),
+        )
+    });
+    let duplicates = template.notes().duplicates.iter().map(|duplicate| {
+        Finding::new(
+            "template-duplicate-key",
+            Severity::Warning,
+            format!(
+                "the template has the key {:?} twice in one object; CoCalc takes the last",
+                duplicate.name
+            ),
+        )
+    });
+    misspelt.chain(duplicates).collect()
 }

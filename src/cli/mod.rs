@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 use crate::output::ui::{ColorChoice, Ui};
 
@@ -64,13 +64,10 @@ enum Command {
 
 /// Parses a command line, runs it, and says how it ended. All output goes through one [`Ui`].
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
-    let matches = match Cli::command().try_get_matches_from(args) {
-        Ok(matches) => matches,
-        Err(error) => return usage(&error),
-    };
-    let cli = match Cli::from_arg_matches(&matches) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error, &args),
     };
     let ui = Ui::new(match cli.color {
         Color::Auto => ColorChoice::Auto,
@@ -93,7 +90,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
 }
 
 /// kubectl's manner: the message, then where to look.
-fn usage(error: &clap::Error) -> Exit {
+fn usage(error: &clap::Error, args: &[OsString]) -> Exit {
     let ui = Ui::new(ColorChoice::Auto);
     let text = error.render();
     match error.kind() {
@@ -122,7 +119,12 @@ fn usage(error: &clap::Error) -> Exit {
                 .next()
                 .unwrap_or(message);
             ui.error(message.trim_end(), None);
-            ui.plain("See 'kubectl cocalc COMMAND --help' for help and examples");
+            let command = Cli::command();
+            let named = args.iter().skip(1).find_map(|arg| command.find_subcommand(arg));
+            let named = named.map_or_else(String::new, |command| format!(" {}", command.get_name()));
+            ui.plain(&format!(
+                "See 'kubectl cocalc{named} --help' for help and examples"
+            ));
             Exit::Usage
         }
     }

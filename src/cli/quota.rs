@@ -154,7 +154,11 @@ fn answer<'a>(site: &Site, subject: Subject<'a>, format: Format, many: bool) -> 
         Ok(text) => answer.text = text,
         Err(error) => answer.error = Some(error.to_string()),
     }
-    answer.findings = check::license_findings(site, &judged);
+    answer.findings = match format {
+        // The table tells all else itself.
+        Format::Table => check::patch_findings(site, &judged),
+        _ => check::license_findings(site, &judged),
+    };
     answer
 }
 

@@ -123,14 +123,15 @@ pub(super) fn render(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
     let ids = args.projects.ids()?;
     let sources = args.sources.read(ui, &args.what_if)?;
     let site = site(ui, &sources, &args.sources, &args.what_if)?;
-    if site.template().is_none() {
+    let Some(template) = site.template() else {
         return Err(CommandError::usage("there is no template to render").hint(
             "kubectl get configmap project-pod -o yaml | kubectl cocalc render -f - …, or --example for the built-in one",
         ));
-    }
+    };
     let selection = args.projects.select(ui, &sources, &ids)?;
     let many = selection.many;
     let mut report = Report::new(ui, many);
+    report.for_all(&check::template_findings(template));
     let mut out = ui.stdout();
     let (mut exit, mut patch_failed, mut printed) = (Exit::Done, false, 0_usize);
     let (open, between, close) = frame(args, many);

@@ -38,6 +38,14 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// Prints findings that are true of all projects.
+    pub(super) fn for_all(&mut self, findings: &[Finding]) {
+        for finding in findings {
+            self.worst = self.worst.max(Some(finding.severity));
+            self.print(finding, "");
+        }
+    }
+
     /// Takes the findings of a project.
     pub(super) fn add(&mut self, project_id: &str, findings: Vec<Finding>) {
         for finding in findings {

@@ -126,11 +126,10 @@ impl ProjectArgs {
                     live_pod: pods.get(id.as_str()).copied(),
                 },
                 None => {
-                    return Err(CommandError::usage(format!(
-                        "{} hold no project {id}",
-                        sources.projects_from
-                    ))
-                    .hint("--unknown-project takes it as a project without licenses"));
+                    return Err(
+                        CommandError::usage(format!("no project {id} in {}", sources.projects_from))
+                            .hint("--unknown-project takes it as a project without licenses"),
+                    );
                 }
             });
         }

@@ -89,3 +89,19 @@ impl PartialEq<&str> for JsString {
         self.as_str() == Some(*other)
     }
 }
+
+/// Whether a character takes part in the order of the text or has no width, and so can hide something from a
+/// reader. Variation selectors are not counted: they stand in ordinary emoji and hide nothing. U+FFFE and U+FFFF
+/// are: they are no characters, and go-yaml refuses a text that holds them, be it in a comment.
+pub fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e00ff}')
+}
+
+/// Whether a character never leaves the tool raw: a control character or an invisible one.
+pub fn must_escape(c: char) -> bool {
+    c.is_control() || is_invisible(c)
+}

@@ -1182,8 +1182,27 @@ const ESCAPED: [bool; 256] = {
     table
 };
 
+/// A text with characters that are not ASCII: what must not leave raw is escaped.
+fn write_unusual_text(text: &str, out: &mut Vec<u8>) {
+    let mut escaped = String::new();
+    json::write_text(text, &mut escaped);
+    for c in escaped.chars() {
+        if json::must_escape(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+            }
+        } else {
+            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+}
+
 fn write_text(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
+    if text.bytes().any(|byte| byte > b'~') {
+        write_unusual_text(text, out);
+        return;
+    }
     out.push(b'"');
     let bytes = text.as_bytes();
     let mut run = 0;

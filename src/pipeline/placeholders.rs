@@ -186,12 +186,17 @@ fn contains(value: &Value, text: &str) -> bool {
     value.as_str().is_some_and(|s| s.contains(text))
 }
 
-enum Piece<'a> {
-    Text(&'a str),
+/// A part of a string of the template.
+#[derive(Clone, Debug)]
+pub(super) enum Piece {
+    /// What stands there as it is.
+    Text(String),
+    /// A placeholder.
     Hole(Placeholder),
 }
 
-fn pieces(pattern: &str) -> Vec<Piece<'_>> {
+/// The parts of a string of the template.
+pub(super) fn pieces(pattern: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut rest = pattern;
     while let Some((at, placeholder)) = Placeholder::ALL
@@ -200,13 +205,13 @@ fn pieces(pattern: &str) -> Vec<Piece<'_>> {
         .min()
     {
         if at > 0 {
-            pieces.push(Piece::Text(&rest[..at]));
+            pieces.push(Piece::Text(rest[..at].to_owned()));
         }
         pieces.push(Piece::Hole(placeholder));
         rest = &rest[at + placeholder.text().len()..];
     }
     if !rest.is_empty() {
-        pieces.push(Piece::Text(rest));
+        pieces.push(Piece::Text(rest.to_owned()));
     }
     pieces
 }
@@ -215,7 +220,7 @@ fn pieces(pattern: &str) -> Vec<Piece<'_>> {
 /// in `{PROJECT_IMAGE}:{PROJECT_TAG}` the last colon separates, since a tag has none.
 fn matched(pattern: &str, text: &str, known: &Values) -> Option<Vec<(Placeholder, String)>> {
     fn go(
-        pieces: &[Piece<'_>],
+        pieces: &[Piece],
         text: &str,
         known: &Values,
         found: &mut Vec<(Placeholder, String)>,
@@ -228,7 +233,7 @@ fn matched(pattern: &str, text: &str, known: &Values) -> Option<Vec<(Placeholder
             Some(split) => split,
         };
         let fixed = match first {
-            Piece::Text(literal) => Some((*literal).to_owned()),
+            Piece::Text(literal) => Some(literal.clone()),
             Piece::Hole(p) => known
                 .get(*p)
                 .map(str::to_owned)

@@ -18,7 +18,7 @@ use crate::{
 pub use crate::json_patch::PathPart as Part;
 
 use super::{
-    placeholders::{Placeholder, Values, misspelt, words_in_braces},
+    placeholders::{Piece, Placeholder, Values, misspelt, pieces, words_in_braces},
     provenance::{TEMPLATE, keys},
 };
 
@@ -42,12 +42,17 @@ pub struct Prepared {
     /// The template read as it stands, where its holes can be filled in the document.
     read: Option<Read>,
     notes: Notes,
+    /// Which placeholders the text holds.
+    used: Step,
+    misspelt: Vec<(String, Placeholder)>,
 }
 
 #[derive(Clone, Debug)]
 struct Read {
     document: Document,
     holes: Vec<Hole>,
+    /// For each hole what it is made of; `None` where braces of its own could make a new placeholder.
+    pieces: Vec<Option<Vec<Piece>>>,
 }
 
 /// A template that could not be filled.
@@ -185,13 +190,39 @@ impl Prepared {
                         .sum::<usize>()
                 })
                 .sum();
-            (in_values == in_text && in_holes == in_text).then_some(Read { document, holes })
+            (in_values == in_text && in_holes == in_text).then(|| {
+                let pieces = holes
+                    .iter()
+                    .map(|hole| {
+                        let pieces = pieces(&hole.text);
+                        let braces =
+                            |piece: &Piece| matches!(piece, Piece::Text(text) if text.contains(['{', '}']));
+                        (!pieces.iter().any(braces)).then_some(pieces)
+                    })
+                    .collect();
+                Read {
+                    document,
+                    holes,
+                    pieces,
+                }
+            })
         });
+        let mut misspelt: Vec<(String, Placeholder)> = words_in_braces(&text)
+            .filter_map(|word| misspelt(word).map(|meant| (word.to_owned(), meant)))
+            .collect();
+        misspelt.sort();
+        misspelt.dedup();
+        let used = Placeholder::ALL
+            .iter()
+            .filter(|p| text.contains(p.text()))
+            .fold(0, |all, p| all | p.bit());
         Self {
             text,
             source: template.source.clone(),
             read,
             notes,
+            used,
+            misspelt,
         }
     }
 
@@ -202,7 +233,7 @@ impl Prepared {
 
     /// Whether the template holds this placeholder.
     pub fn uses(&self, placeholder: Placeholder) -> bool {
-        self.text.contains(placeholder.text())
+        self.used & placeholder.bit() != 0
     }
 
     /// Names that stand twice in one object of the template.
@@ -211,13 +242,8 @@ impl Prepared {
     }
 
     /// Words in braces that are none of the five but look like one, with the one that was probably meant.
-    pub fn misspelt(&self) -> Vec<(String, Placeholder)> {
-        let mut found: Vec<(String, Placeholder)> = words_in_braces(&self.text)
-            .filter_map(|word| misspelt(word).map(|meant| (word.to_owned(), meant)))
-            .collect();
-        found.sort();
-        found.dedup();
-        found
+    pub fn misspelt(&self) -> &[(String, Placeholder)] {
+        &self.misspelt
     }
 
     /// The values that the live pod of this template shows; see [`super::placeholders::recover`].
@@ -304,17 +330,13 @@ impl Prepared {
 
 impl Read {
     fn fill(&self, values: &Values) -> Document {
+        let plain = !values.iter().any(|(_, value)| value.contains(['{', '}']));
         let mut document = self.document.clone();
-        for hole in &self.holes {
-            let mut text = hole.text.clone();
-            let mut by = TEMPLATE;
-            // One after the other, as over the whole text: a value may hold the name of a later placeholder.
-            for (placeholder, value) in values.iter() {
-                if text.contains(placeholder.text()) {
-                    text = text.replace(placeholder.text(), value);
-                    by |= placeholder.bit();
-                }
-            }
+        for (hole, pieces) in self.holes.iter().zip(&self.pieces) {
+            let (text, by) = match pieces {
+                Some(pieces) if plain => joined(pieces, values),
+                _ => replaced_in_turn(&hole.text, values),
+            };
             if by != TEMPLATE {
                 // The hole was found in this very document, so its place is there.
                 let _ = document.set_string(&keys(&hole.path), &text, by);
@@ -322,6 +344,38 @@ impl Read {
         }
         document
     }
+}
+
+/// The string and who had a hand in it, where no value and no brace can make a new placeholder.
+fn joined(pieces: &[Piece], values: &Values) -> (String, Step) {
+    let mut text = String::new();
+    let mut by = TEMPLATE;
+    for piece in pieces {
+        match piece {
+            Piece::Text(literal) => text.push_str(literal),
+            Piece::Hole(placeholder) => match values.get(*placeholder) {
+                Some(value) => {
+                    text.push_str(value);
+                    by |= placeholder.bit();
+                }
+                None => text.push_str(placeholder.text()),
+            },
+        }
+    }
+    (text, by)
+}
+
+/// One placeholder after the other, as over the whole text: a value may hold the name of a later one.
+fn replaced_in_turn(text: &str, values: &Values) -> (String, Step) {
+    let mut text = text.to_owned();
+    let mut by = TEMPLATE;
+    for (placeholder, value) in values.iter() {
+        if text.contains(placeholder.text()) {
+            text = text.replace(placeholder.text(), value);
+            by |= placeholder.bit();
+        }
+    }
+    (text, by)
 }
 
 fn needs_escape(value: &str) -> bool {

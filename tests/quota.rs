@@ -1,0 +1,152 @@
+//! `quota` as its users run it.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::Sandbox;
+
+#[test]
+fn the_json_report_holds_quota_reasons_licenses_and_deciders() {
+    let report = Sandbox::new()
+        .run(&["quota", "--example", "-o", "json"])
+        .code(0)
+        .json();
+    assert_eq!(report["project_id"], support::LAB);
+    assert_eq!(report["quota"]["memory_limit"], 16000);
+    assert_eq!(report["quota"]["cpu_limit"], 4);
+    let chain = report["decided_by"]["memory_limit"].as_array().unwrap();
+    assert_eq!(
+        chain.first().unwrap(),
+        &json!({"by": "default", "id": "default_quotas.mem", "value": 1000})
+    );
+    assert_eq!(chain.last().unwrap()["by"], "maximum");
+    assert_eq!(chain.last().unwrap()["value"], 16000);
+    let exhausted = "e0000000-5a1d-4c3b-8f2e-7d6c5b4a3f21";
+    assert_eq!(report["reasons"][exhausted], "exhausted");
+    assert_eq!(
+        report["site_license"][exhausted],
+        json!({"status": "exhausted", "reason": "exhausted"})
+    );
+}
+
+#[test]
+fn the_table_shows_values_with_units_and_why_and_the_licenses_below() {
+    Sandbox::new()
+        .run(&["quota", "--example"])
+        .code(0)
+        .prints("VALUE")
+        .prints("memory_limit      16000 MB     default 1000 + license")
+        .prints("capped by max_upgrades.memory 16000")
+        .prints("LICENSE")
+        .prints("run limit 0: CoCalc treats it as used up");
+}
+
+#[test]
+fn what_runs_now_is_shown_only_where_it_differs() {
+    let run_quota = json!({"network": true, "memory_limit": 2000, "cpu_limit": 1});
+    let site = json!({
+        "server_settings": {"default_quotas": {"internet": true, "mem": 1000, "cpu": 1}},
+        "projects": [{"project_id": support::LAB, "run_quota": run_quota}],
+    });
+    let run = Sandbox::new()
+        .file("s.yaml", &site.to_string())
+        .run(&["quota", "-f", "s.yaml"])
+        .code(0);
+    let line = |name: &str| {
+        run.stdout
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap()
+            .to_owned()
+    };
+    assert!(line("VALUE").contains("NOW"), "{}", run.stdout);
+    assert!(line("memory_limit").contains("1000 MB") && line("memory_limit").contains("2000 MB"));
+    assert!(
+        !line("cpu_limit").contains("1 cores      1 cores"),
+        "{}",
+        run.stdout
+    );
+    let without = json!({"projects": [{"project_id": support::LAB}]}).to_string();
+    let run = Sandbox::new()
+        .file("s.yaml", &without)
+        .run(&["quota", "-f", "s.yaml"])
+        .code(0);
+    assert!(!run.stdout.contains("NOW"), "{}", run.stdout);
+}
+
+#[test]
+fn without_a_source_of_projects_there_is_no_quota() {
+    Sandbox::new()
+        .file(
+            "pod.yaml",
+            "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: []}\n",
+        )
+        .run(&["quota", "-f", "pod.yaml", support::LAB])
+        .code(2)
+        .prints_nothing()
+        .says("its licenses are unknown, since there is no source of projects");
+}
+
+#[test]
+fn it_needs_no_template() {
+    let site = json!({"projects": [{"project_id": support::LAB}]}).to_string();
+    Sandbox::new()
+        .file("s.json", &site)
+        .run(&["quota", "-f", "s.json", "-o", "json"])
+        .code(0)
+        .silently();
+}
+
+#[test]
+fn what_if_flags_work_as_in_render() {
+    let memory = |args: &[&str]| -> Value {
+        let run = Sandbox::new().run(&[&["quota", "--example", "-o", "json"], args].concat());
+        run.code(0).json()["quota"]["memory_limit"].clone()
+    };
+    assert_eq!(
+        memory(&["--drop-license", "77aa10b4", "--drop-license", "5e0a9e"]),
+        1000
+    );
+    assert_eq!(
+        memory(&["--quota", r#"{"ram": 7}"#, "--for-license", "77aa10b4"]),
+        9000
+    );
+    assert_eq!(
+        memory(&["--drop-license", "77aa10b4", "--quota", r#"{"ram": 2}"#]),
+        4000
+    );
+    assert_eq!(memory(&["--at", "2022-01-01"]), 1000);
+    Sandbox::new()
+        .run(&["quota", "--example", "--quota", "[]"])
+        .code(2)
+        .says("--quota is no JSON object");
+    Sandbox::new()
+        .run(&["quota", "--example", "--quota", "{ram: 1}"])
+        .code(2)
+        .says("--quota is no JSON");
+}
+
+#[test]
+fn many_projects_give_a_list_or_lines() {
+    let rows: Vec<Value> = (0..3)
+        .map(|n| json!({"project_id": format!("{n:08x}-1111-4111-8111-111111111111"), "title": format!("t{n}")}))
+        .collect();
+    let sandbox = Sandbox::new().file("s.json", &json!({"projects": rows}).to_string());
+    let list = sandbox
+        .run(&["quota", "-f", "s.json", "--all", "-o", "json"])
+        .code(0)
+        .json();
+    let lines = sandbox
+        .run(&["quota", "-f", "s.json", "--all", "-o", "jsonl"])
+        .code(0);
+    let lines: Vec<Value> = lines
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(list, Value::from(lines));
+    sandbox
+        .run(&["quota", "-f", "s.json", "--all"])
+        .code(0)
+        .prints("project 00000002-1111-4111-8111-111111111111  t2");
+}
