@@ -1,5 +1,7 @@
 //! `render` as its users run it: sources, selection, outputs, what-if, exit codes.
 
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
 mod support;
 
 use serde_json::{Value, json};

@@ -13,10 +13,18 @@ use std::{
 };
 
 use kubectl_cocalc::snapshot::{
-    Input, Note, NoteKind, ReadError, ReadOptions, Snapshot, example, live_pod_of, parse_document,
-    parse_timestamp, read_inputs, template_from_manifests,
+    Input, Note, NoteKind, ReadError, ReadOptions, Snapshot, example, parse_document, parse_timestamp,
+    project_id_of, read_inputs, template_from_manifests,
 };
 use proptest::prelude::*;
+use serde_json::Value;
+
+fn live_pod_of<'a>(snapshot: &'a Snapshot, project_id: &str) -> Option<&'a Value> {
+    snapshot
+        .live_pods
+        .iter()
+        .find(|pod| project_id_of(pod) == Some(project_id))
+}
 
 const LAB: &str = "11111111-1111-4111-8111-111111111111";
 const PATCH1: &str = "f3d76abf-38a5-4e4e-884d-2e70f1afddb9";

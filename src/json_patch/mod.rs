@@ -1,7 +1,7 @@
 //! JSON Patch as CoCalc applies it: fast-json-patch 3.1.1, behind CoCalc's own silent check.
 //!
-//! A patch is first looked at by the [`gate`], which turns a malformed one into an empty one without a word.
-//! What passes is [`apply`]-ed to a [`Document`], which keeps for every value the step that put it at its
+//! A patch is first looked at by the [`gate()`], which turns a malformed one into an empty one without a word.
+//! What passes is applied ([`apply()`]) to a [`Document`], which keeps for every value the step that put it at its
 //! place and the step that made it. Nothing here follows RFC 6902 where the library does not: what is wrong
 //! with a patch that CoCalc accepts is another question.
 

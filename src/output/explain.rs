@@ -70,6 +70,25 @@ impl<'a> Explained<'a> {
         self.decided.as_ref()?.chain(field.name()).last()
     }
 
+    /// Who decided, in a few words: the last of the chain, or all licenses that add up to it.
+    fn deciders(&self, field: QuotaField) -> Option<String> {
+        let chain = self.decided.as_ref()?.chain(field.name());
+        let last = chain.last()?;
+        let adding = chain
+            .iter()
+            .rev()
+            .take_while(|link| link.by.kind() == last.by.kind())
+            .count();
+        let links = chain.get(chain.len().saturating_sub(adding)..)?;
+        Some(
+            links
+                .iter()
+                .map(|link| self.decider_text(&link.by))
+                .collect::<Vec<_>>()
+                .join(" + "),
+        )
+    }
+
     fn decider_text(&self, by: &Decider) -> String {
         match by {
             Decider::License(id) => self.short(&id.to_string_lossy()).to_owned(),
@@ -167,8 +186,8 @@ impl<'a> Explained<'a> {
                 let s = if names.len() > 1 { "s" } else { "" };
                 format!("placeholder{s} {}", names.join(", "))
             }
-            Writer::Quota(field) => match self.decider(*field) {
-                Some(link) => format!("quota {}: {}", field.name(), self.decider_text(&link.by)),
+            Writer::Quota(field) => match self.deciders(*field) {
+                Some(deciders) => format!("quota {}: {deciders}", field.name()),
                 None => format!("quota {}", field.name()),
             },
             Writer::Operation { patch, operation } => {

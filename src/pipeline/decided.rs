@@ -493,17 +493,26 @@ impl Decided {
     /// max_upgrades.memory 4000`. `title` gives a license's title, if it has one.
     pub fn why(&self, field: &str, title: &dyn Fn(&JsString) -> Option<String>) -> String {
         let mut text = String::new();
-        for (i, link) in self.chain(field).iter().enumerate() {
+        let chain = self.chain(field);
+        for (i, link) in chain.iter().enumerate() {
             let value = shown(field, &link.value);
             let plus = if i > 0 { " + " } else { "" };
             let comma = if i > 0 { ", " } else { "" };
+            // Licenses add up, and so do users: a later one's number is the sum so far.
+            let before = i.checked_sub(1).and_then(|before| chain.get(before));
+            let adds = before.is_some_and(|before| before.by.kind() == link.by.kind());
+            let sum = if adds && matches!(link.value, Json::Number(_)) {
+                "together "
+            } else {
+                ""
+            };
             text.push_str(&match &link.by {
                 Decider::License(id) => {
                     let title = title(id).filter(|title| !title.is_empty());
                     let title = title.map_or_else(String::new, |title| format!("{title} "));
-                    format!("{plus}license {title}{} {value}", short(id))
+                    format!("{plus}license {title}{} {sum}{value}", short(id))
                 }
-                Decider::User(id) => format!("{plus}user {} {value}", short(id)),
+                Decider::User(id) => format!("{plus}user {} {sum}{value}", short(id)),
                 Decider::Setting("disableInternet") => {
                     format!("{comma}switched off by settings.disableInternet")
                 }
