@@ -692,3 +692,54 @@ fn a_table_is_laid_out_as_kubectl_lays_out_its_own() {
         .collect();
     assert_eq!(table.to_string(), trimmed);
 }
+
+/// The template holds one copy of every hostile string, a license's patch puts a second one beside it.
+#[test]
+fn kubectl_reads_back_a_rendered_pod_with_every_hostile_string() {
+    let strings = everywhere(&hostile_strings());
+    let template = manifest(&strings).to_string();
+    let patch = json!([{"op": "add", "path": "/spec/patched", "value": strings}]).to_string();
+    let site = json!({
+        "now": "2026-11-24T12:00:00Z",
+        "template": template,
+        "site_licenses": [{"id": "0a000000-0000-4000-8000-000000000001", "title": "\u{1b}[31m", "quota": {"patch": patch},
+                           "activates": "2023-01-01T00:00:00Z"}],
+        "projects": [{"project_id": "11111111-1111-4111-8111-111111111111",
+                      "site_license": {"0a000000-0000-4000-8000-000000000001": {}}}],
+        "assumptions": {"network": null},
+    });
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("site.json"), site.to_string()).unwrap();
+    let render = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_kubectl-cocalc"))
+            // One of the strings is a placeholder; it stays itself.
+            .args(["render", "-f", "site.json", "--set", "project_id={project_id}"])
+            .args(args)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let mut wanted = manifest(&strings);
+    wanted["spec"]["patched"] = strings;
+    let documents = [
+        ("yaml", render(&["-o", "yaml"])),
+        ("yaml --explain", render(&["-o", "yaml", "--explain"])),
+        ("kyaml", render(&["-o", "kyaml"])),
+    ];
+    let stream: Vec<String> = documents.iter().map(|(_, text)| format!("---\n{text}")).collect();
+    let read = read_back(&stream.concat());
+    assert_eq!(read.len(), documents.len());
+    for ((format, text), read) in documents.iter().zip(&read) {
+        assert_same(&wanted, read, format, text);
+    }
+    for format in ["json", "jsonl"] {
+        let text = render(&["-o", format]);
+        assert_same(&wanted, &read_back(&text)[0], format, &text);
+    }
+}
