@@ -5,6 +5,7 @@
 //! string and every name included; `tests/yaml_kubectl.rs` asks the real kubectl. And no control character
 //! ever leaves raw ([`escape`]): a terminal would act on it, and go-yaml, which reads for kubectl, refuses it.
 
+pub mod diff;
 pub mod escape;
 pub mod explain;
 pub mod json;

@@ -60,21 +60,29 @@ pub fn write(value: &Value) -> String {
 /// A comment stands at the end of its line, from column 41 or two spaces behind a longer line; where that would
 /// pass column 80, on a line of its own above, with the same indentation.
 pub fn write_with_marks(value: &Value, marks: &dyn Marks) -> String {
-    let mut writer = Writer {
-        text: String::new(),
-        line: String::new(),
-        comment: String::new(),
-        path: Vec::new(),
-        marks,
-    };
-    writer.ask();
-    match value {
-        // A document that is one string is never a block: its indentation would have no line to refer to.
-        Value::String(s) => writer.line.push_str(&scalar(s)),
-        other => writer.node(other, 0, Place::Start),
-    }
-    writer.end_line();
-    writer.text
+    Writer::new(marks, None).document(value).0
+}
+
+/// A line of a YAML document and the value that stands on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// The line, without its newline.
+    pub text: String,
+    /// The innermost value that starts on it, or that it goes on with.
+    pub path: Vec<PathPart<'a>>,
+}
+
+/// What [`write()`] gives, line by line.
+pub fn lines(value: &Value) -> Vec<Line<'_>> {
+    let (text, paths) = Writer::new(&NoMarks, Some(Vec::new())).document(value);
+    let paths = paths.unwrap_or_default().into_iter();
+    text.lines()
+        .zip(paths)
+        .map(|(text, path)| Line {
+            text: text.to_owned(),
+            path,
+        })
+        .collect()
 }
 
 /// Where on the current line a value starts.
@@ -94,11 +102,41 @@ struct Writer<'a> {
     comment: String,
     path: Vec<PathPart<'a>>,
     marks: &'a dyn Marks,
+    /// The innermost value of the current line.
+    on_line: Vec<PathPart<'a>>,
+    /// The same for each finished line, if it is asked for.
+    paths: Option<Vec<Vec<PathPart<'a>>>>,
 }
 
 impl<'a> Writer<'a> {
+    fn new(marks: &'a dyn Marks, paths: Option<Vec<Vec<PathPart<'a>>>>) -> Self {
+        Self {
+            text: String::new(),
+            line: String::new(),
+            comment: String::new(),
+            path: Vec::new(),
+            marks,
+            on_line: Vec::new(),
+            paths,
+        }
+    }
+
+    fn document(mut self, value: &'a Value) -> (String, Option<Vec<Vec<PathPart<'a>>>>) {
+        self.ask();
+        match value {
+            // A document that is one string is never a block: its indentation would have no line to refer to.
+            Value::String(s) => self.line.push_str(&scalar(s)),
+            other => self.node(other, 0, Place::Start),
+        }
+        self.end_line();
+        (self.text, self.paths)
+    }
+
     /// Puts the comment for the value at the current path on the current line.
     fn ask(&mut self) {
+        if self.paths.is_some() {
+            self.on_line.clone_from(&self.path);
+        }
         if let Some(mark) = self.marks.mark(&self.path).filter(|mark| !mark.is_empty()) {
             if !self.comment.is_empty() {
                 self.comment.push_str("; ");
@@ -130,6 +168,9 @@ impl<'a> Writer<'a> {
         }
         self.text.push('\n');
         self.line.clear();
+        if let Some(paths) = &mut self.paths {
+            paths.push(self.on_line.clone());
+        }
     }
 
     fn start_line(&mut self, indent: usize) {
