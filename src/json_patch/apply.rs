@@ -461,7 +461,10 @@ impl Engine {
                     self.replace_root(Slot::placed(Value::Undefined, stamp, stamp), None);
                     Ok(Effect::Removed)
                 }
-                "__proto__" => Err(type_error("objOps[operation.op].call is not a function")),
+                "__proto__" => Err(type_error(match place.parent.value() {
+                    Value::List(_) => "arrOps[operation.op].call is not a function",
+                    _ => "objOps[operation.op].call is not a function",
+                })),
                 other => Err(changes_engine(other)),
             },
         }
@@ -597,7 +600,7 @@ impl Engine {
         }
         let put = self.put(&steps, &parent, last, taken, false, stamp)?;
         Ok(match put {
-            Put::Added | Put::Replaced if exists && removed => Effect::Moved,
+            Put::Added | Put::Replaced if removed => Effect::Moved,
             Put::Added | Put::Replaced if exists => Effect::Copied,
             Put::Invisible if removed => Effect::Removed,
             other => other.into(),
