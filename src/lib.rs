@@ -38,5 +38,6 @@ pub mod cli;
 pub mod json;
 pub mod json_patch;
 pub mod output;
+pub mod patch_diff;
 pub mod pipeline;
 pub mod snapshot;

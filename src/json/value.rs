@@ -282,6 +282,21 @@ pub fn value_from_f64(number: f64) -> Value {
     serde_json::Number::from_f64(number).map_or(Value::Null, Value::Number)
 }
 
+/// The same value with JavaScript's numbers: doubles, integral ones as integers, so that `1`, `1.0` and `1e0` are
+/// equal under `==`, and so are `0` and `-0`. Recurses as deep as the value.
+pub fn with_js_numbers(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => value_from_f64(number.as_f64().unwrap_or(f64::INFINITY)),
+        Value::Array(list) => Value::Array(list.iter().map(with_js_numbers).collect()),
+        Value::Object(map) => Value::Object(
+            map.iter()
+                .map(|(name, value)| (name.clone(), with_js_numbers(value)))
+                .collect(),
+        ),
+        other => other.clone(),
+    }
+}
+
 /// Appends the string as `JSON.stringify` writes it.
 pub fn write_string(string: &JsString, text: &mut String) {
     match string {

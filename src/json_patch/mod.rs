@@ -10,6 +10,7 @@ mod built_in;
 mod document;
 mod gate;
 mod operation;
+mod strict;
 
 pub use apply::{
     Applied, Effect, ErrorClass, Failure, Limit, MAX_ELEMENTS, MAX_NESTING, MAX_TEXT, Options, Removal,
@@ -18,3 +19,4 @@ pub use apply::{
 pub use document::{Document, Key, Leaf, PathPart, SetError, Stamp, Unsendable};
 pub use gate::{Gate, Kind, Problem, Reason, gate, gate_parsed, gate_value};
 pub use operation::Operation;
+pub use strict::{Rejected, strict};

@@ -1,0 +1,299 @@
+//! What of a live pod belongs to Kubernetes.
+//!
+//! The API server, its admission plugins, the scheduler and the kubelet write into a pod what no template ever
+//! held. An edit of a live pod must not carry that into a patch. Which of it can be known from its form is here;
+//! what only the comparison with the rendered template shows is for the rebase.
+
+use serde_json::{Map, Value};
+
+/// Members of `metadata` that only the API server writes.
+pub(super) const METADATA: [&str; 9] = [
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "managedFields",
+    "selfLink",
+    "namespace",
+];
+
+/// Members of `spec` that admission and scheduler write where the template has none.
+pub(super) const SPEC: [&str; 4] = ["nodeName", "priority", "preemptionPolicy", "serviceAccount"];
+
+/// The annotation in which LimitRanger says what it has set.
+const LIMIT_RANGER: &str = "kubernetes.io/limit-ranger";
+
+/// Whether this is a pod as the API server gives it: it has `status` or `metadata.uid`.
+pub fn is_live(pod: &Value) -> bool {
+    let is_pod = pod.get("kind").is_none_or(|kind| kind == "Pod");
+    is_pod && (pod.get("status").is_some() || pod.pointer("/metadata/uid").is_some())
+}
+
+/// Whether a volume or a mount is the service account's token, which admission injects.
+pub(super) fn is_token(list: &str, element: &Value) -> bool {
+    let text = |name: &str| element.get(name).and_then(Value::as_str).unwrap_or_default();
+    match list {
+        "volumes" => text("name").starts_with("kube-api-access-"),
+        "volumeMounts" => {
+            text("name").starts_with("kube-api-access-")
+                || text("mountPath") == "/var/run/secrets/kubernetes.io/serviceaccount"
+        }
+        _ => false,
+    }
+}
+
+/// Whether a toleration is one that the admission plugin DefaultTolerationSeconds adds, as it adds it.
+fn is_default_toleration(toleration: &Value) -> bool {
+    let text = |name: &str| toleration.get(name).and_then(Value::as_str).unwrap_or_default();
+    matches!(
+        text("key"),
+        "node.kubernetes.io/not-ready" | "node.kubernetes.io/unreachable"
+    ) && text("operator") == "Exists"
+        && text("effect") == "NoExecute"
+        && toleration.get("tolerationSeconds").and_then(Value::as_f64) == Some(300.0)
+}
+
+/// A live pod less what belongs to Kubernetes, as far as its form shows: `status`, the API server's metadata, the
+/// scheduler's and admission's fields, the service account's token, default tolerations, what LimitRanger says
+/// that it has set. With the `rendered` pod, also less all that the rendered pod has not and that is a default of
+/// the API; what the rendered pod has is never left out, except in `status` and `metadata`.
+///
+/// Whether a service account's name or pull secrets were injected cannot be seen without the rendered pod.
+pub fn without_kubernetes(live: &Value, rendered: Option<&Value>) -> Value {
+    let Value::Object(live) = live else {
+        return live.clone();
+    };
+    let mut pod = live.clone();
+    pod.remove("status");
+    let limit_ranger = pod
+        .get("metadata")
+        .and_then(|metadata| metadata.get("annotations")?.get(LIMIT_RANGER)?.as_str())
+        .map(limit_ranger_defaults)
+        .unwrap_or_default();
+    if let Some(Value::Object(metadata)) = pod.get_mut("metadata") {
+        for name in METADATA {
+            metadata.remove(name);
+        }
+        let emptied = match metadata.get_mut("annotations") {
+            Some(Value::Object(annotations)) => {
+                annotations.remove(LIMIT_RANGER).is_some() && annotations.is_empty()
+            }
+            _ => false,
+        };
+        if emptied {
+            metadata.remove("annotations");
+        }
+    }
+    if let Some(Value::Object(spec)) = pod.get_mut("spec") {
+        let rendered = rendered.and_then(|rendered| rendered.get("spec"));
+        spec_without_kubernetes(spec, rendered, &limit_ranger);
+        if let Some(rendered) = rendered {
+            without_defaults("spec", spec, rendered);
+        }
+    }
+    Value::Object(pod)
+}
+
+fn spec_without_kubernetes(
+    spec: &mut Map<String, Value>,
+    rendered: Option<&Value>,
+    limit_ranger: &[Default],
+) {
+    let in_rendered = |name: &str| rendered.and_then(|rendered| rendered.get(name));
+    for name in SPEC {
+        if in_rendered(name).is_none() {
+            spec.remove(name);
+        }
+    }
+    if rendered.is_some()
+        && in_rendered("serviceAccountName").is_none()
+        && spec
+            .get("serviceAccountName")
+            .is_some_and(|name| name == "default")
+    {
+        spec.remove("serviceAccountName");
+    }
+    if rendered.is_some()
+        && in_rendered("imagePullSecrets").is_none_or(|list| list == &Value::Array(Vec::new()))
+    {
+        spec.remove("imagePullSecrets");
+    }
+    let held = |list: &str, element: &Value| {
+        in_rendered(list)
+            .and_then(Value::as_array)
+            .is_some_and(|list| list.contains(element))
+    };
+    retain(spec, "volumes", |volume| {
+        !is_token("volumes", volume) || held("volumes", volume)
+    });
+    retain(spec, "tolerations", |toleration| {
+        !is_default_toleration(toleration) || held("tolerations", toleration)
+    });
+    for list in ["containers", "initContainers"] {
+        let Some(Value::Array(containers)) = spec.get_mut(list) else {
+            continue;
+        };
+        for container in containers {
+            let Value::Object(container) = container else {
+                continue;
+            };
+            let twin = in_rendered(list).and_then(Value::as_array).and_then(|list| {
+                list.iter()
+                    .find(|other| other.get("name") == container.get("name"))
+            });
+            let mounts = twin
+                .and_then(|twin| twin.get("volumeMounts"))
+                .and_then(Value::as_array);
+            retain(container, "volumeMounts", |mount| {
+                !is_token("volumeMounts", mount) || mounts.is_some_and(|mounts| mounts.contains(mount))
+            });
+            let name = container
+                .get("name")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned();
+            let Some(Value::Object(resources)) = container.get_mut("resources") else {
+                continue;
+            };
+            for default in limit_ranger.iter().filter(|default| default.container == name) {
+                let at =
+                    twin.and_then(|twin| twin.get("resources")?.get(default.kind)?.get(&default.resource));
+                if at.is_some() {
+                    continue;
+                }
+                let emptied = match resources.get_mut(default.kind) {
+                    Some(Value::Object(kind)) => kind.remove(&default.resource).is_some() && kind.is_empty(),
+                    _ => false,
+                };
+                if emptied {
+                    resources.remove(default.kind);
+                }
+            }
+        }
+    }
+}
+
+/// Removes elements of a list; a list that is emptied by that was injected as a whole.
+fn retain(map: &mut Map<String, Value>, name: &str, keep: impl FnMut(&Value) -> bool) {
+    let Some(Value::Array(list)) = map.get_mut(name) else {
+        return;
+    };
+    let before = list.len();
+    list.retain(keep);
+    if list.is_empty() && before > 0 {
+        map.remove(name);
+    }
+}
+
+/// One value that LimitRanger has set.
+#[derive(Debug, PartialEq, Eq)]
+struct Default {
+    container: String,
+    /// `requests` or `limits`.
+    kind: &'static str,
+    resource: String,
+}
+
+/// Reads `LimitRanger plugin set: cpu, memory request for container c; cpu limit for init container d`.
+fn limit_ranger_defaults(annotation: &str) -> Vec<Default> {
+    let mut defaults = Vec::new();
+    let Some(list) = annotation.strip_prefix("LimitRanger plugin set: ") else {
+        return defaults;
+    };
+    for part in list.split("; ") {
+        let Some((what, container)) = part.rsplit_once(" container ") else {
+            continue;
+        };
+        let what = what.trim_end_matches(" init").trim_end_matches(" for");
+        let (kind, resources) = match (what.strip_suffix(" request"), what.strip_suffix(" limit")) {
+            (Some(resources), _) => ("requests", resources),
+            (_, Some(resources)) => ("limits", resources),
+            _ => continue,
+        };
+        defaults.extend(resources.split(", ").map(|resource| Default {
+            container: container.to_owned(),
+            kind,
+            resource: resource.to_owned(),
+        }));
+    }
+    defaults
+}
+
+/// Whether the API server gives this member this value where nobody gave one. `parent` is the name of the map
+/// that holds it, or of the list that holds the map.
+fn is_default(parent: &str, name: &str, value: &Value) -> bool {
+    let text = value.as_str();
+    let number = value.as_f64();
+    let probe = matches!(parent, "livenessProbe" | "readinessProbe" | "startupProbe");
+    match (parent, name) {
+        ("spec", "dnsPolicy") => text == Some("ClusterFirst"),
+        ("spec", "restartPolicy") => text == Some("Always"),
+        ("spec", "schedulerName") => text == Some("default-scheduler"),
+        ("spec", "terminationGracePeriodSeconds") => number == Some(30.0),
+        ("spec", "enableServiceLinks") => value == &Value::Bool(true),
+        (_, "securityContext" | "resources") => value.as_object().is_some_and(Map::is_empty),
+        (_, "terminationMessagePath") => text == Some("/dev/termination-log"),
+        (_, "terminationMessagePolicy") => text == Some("File"),
+        (_, "imagePullPolicy") => matches!(text, Some("Always" | "IfNotPresent")),
+        (_, "protocol") => text == Some("TCP"),
+        (_, "scheme") => text == Some("HTTP"),
+        (_, "defaultMode") => number == Some(420.0),
+        (_, "apiVersion") => parent == "fieldRef" && text == Some("v1"),
+        (_, "expirationSeconds") => parent == "serviceAccountToken" && number == Some(3600.0),
+        (_, "timeoutSeconds" | "successThreshold") => probe && number == Some(1.0),
+        (_, "periodSeconds") => probe && number == Some(10.0),
+        (_, "failureThreshold") => probe && number == Some(3.0),
+        ("hostPath", "type") => text == Some(""),
+        _ => false,
+    }
+}
+
+/// Removes defaults of the API that the rendered pod lacks; elements of lists are matched by their identity.
+fn without_defaults(parent: &str, live: &mut Map<String, Value>, rendered: &Value) {
+    live.retain(|name, value| rendered.get(name).is_some() || !is_default(parent, name, value));
+    for (name, value) in live.iter_mut() {
+        let rendered = rendered.get(name).unwrap_or(&Value::Null);
+        match value {
+            Value::Object(value) => without_defaults(name, value, rendered),
+            Value::Array(list) => {
+                let others = rendered.as_array().map(Vec::as_slice).unwrap_or_default();
+                let alignment = super::align::align(super::align::Identity::of_list(name), others, list);
+                let pairs = alignment.by_new(list.len());
+                for (element, pair) in list.iter_mut().zip(pairs) {
+                    let twin = pair.and_then(|pair| others.get(pair.old)).unwrap_or(&Value::Null);
+                    if let Value::Object(element) = element {
+                        without_defaults(name, element, twin);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_limit_ranger_has_set_is_read_from_its_annotation() {
+        let default = |container: &str, kind, resource: &str| Default {
+            container: container.to_owned(),
+            kind,
+            resource: resource.to_owned(),
+        };
+        assert_eq!(
+            limit_ranger_defaults(
+                "LimitRanger plugin set: cpu, memory request for container c; memory limit for init container d"
+            ),
+            [
+                default("c", "requests", "cpu"),
+                default("c", "requests", "memory"),
+                default("d", "limits", "memory")
+            ]
+        );
+        assert_eq!(limit_ranger_defaults("something else"), []);
+    }
+}
