@@ -45,7 +45,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(rule: &'static str, severity: Severity, message: impl Into<String>) -> Self {
+    pub(crate) fn new(rule: &'static str, severity: Severity, message: impl Into<String>) -> Self {
         Self {
             rule,
             severity,

@@ -6,8 +6,11 @@ use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 use crate::output::ui::{ColorChoice, Ui};
 
+mod editor;
 mod exit;
+mod external_diff;
 mod parallel;
+mod patch_diff;
 mod quota;
 mod render;
 mod report;
@@ -58,6 +61,7 @@ enum Color {
 #[derive(Subcommand, Debug)]
 enum Command {
     Render(Box<render::Args>),
+    PatchDiff(Box<patch_diff::Args>),
     Quota(Box<quota::Args>),
     Version(version::Args),
 }
@@ -76,6 +80,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     });
     let result = match &cli.command {
         Command::Render(args) => render::render(&ui, args),
+        Command::PatchDiff(args) => patch_diff::patch_diff(&ui, args),
         Command::Quota(args) => quota::quota(&ui, args),
         Command::Version(args) => version::version(&ui, args),
     };

@@ -15,7 +15,7 @@ use crate::{
 use super::{
     CommandError, Exit,
     parallel::ordered,
-    report::Report,
+    report::{FailOn, Report},
     select::ProjectArgs,
     sources::{SourceArgs, WhatIfArgs, site},
 };
@@ -85,23 +85,6 @@ enum Format {
     Jsonl,
     Kyaml,
     Name,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum FailOn {
-    Error,
-    Warning,
-    Note,
-}
-
-impl From<FailOn> for Severity {
-    fn from(fail_on: FailOn) -> Self {
-        match fail_on {
-            FailOn::Error => Self::Error,
-            FailOn::Warning => Self::Warning,
-            FailOn::Note => Self::Note,
-        }
-    }
 }
 
 /// One project's answer.
@@ -245,7 +228,7 @@ fn answer<'a>(site: &Site, subject: Subject<'a>, args: &Args, many: bool) -> Ans
 }
 
 /// `license "Lab" f3d76abf, operation 1 of 2 (add /spec/x): TypeError: …`
-fn failure_text(rendered: &Rendered, failure: &Failure) -> String {
+pub(super) fn failure_text(rendered: &Rendered, failure: &Failure) -> String {
     let mut text = String::new();
     if let Some(patch) = failure.patch.and_then(|patch| rendered.patches.get(patch)) {
         let operations = patch.operations();

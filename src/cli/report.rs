@@ -10,6 +10,24 @@ use crate::{
 /// Causes beyond this many are only counted: 100,000 projects may each have one of their own.
 const MOST_CAUSES: usize = 1000;
 
+/// From which severity on a finding makes the exit code 1 (`--fail-on`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum FailOn {
+    Error,
+    Warning,
+    Note,
+}
+
+impl From<FailOn> for Severity {
+    fn from(fail_on: FailOn) -> Self {
+        match fail_on {
+            FailOn::Error => Self::Error,
+            FailOn::Warning => Self::Warning,
+            FailOn::Note => Self::Note,
+        }
+    }
+}
+
 /// Collects findings, prints them, and knows the worst.
 pub(super) struct Report<'a> {
     ui: &'a Ui,

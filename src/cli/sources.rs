@@ -164,7 +164,7 @@ impl SourceArgs {
     }
 }
 
-fn input(file: &Path) -> Input {
+pub(super) fn input(file: &Path) -> Input {
     if file.as_os_str() == "-" {
         Input::Stdin
     } else {
@@ -186,10 +186,21 @@ pub(super) fn site(
     source_args: &SourceArgs,
     what_if_args: &WhatIfArgs,
 ) -> Result<Site, CommandError> {
+    let what_if = what_if_args.resolve(ui, &sources.snapshot)?;
+    site_with(sources, source_args, what_if, what_if_args.stored)
+}
+
+/// The same with what-ifs that are resolved already.
+pub(super) fn site_with(
+    sources: &Sources,
+    source_args: &SourceArgs,
+    what_if: WhatIf,
+    stored: bool,
+) -> Result<Site, CommandError> {
     let view = View {
         overrides: overrides(source_args)?,
-        what_if: what_if(ui, what_if_args, &sources.snapshot)?,
-        stored: what_if_args.stored,
+        what_if,
+        stored,
     };
     Ok(Site::new(&sources.snapshot, Timestamp::now(), view))
 }
@@ -232,6 +243,27 @@ fn overrides(args: &SourceArgs) -> Result<Values, CommandError> {
     Ok(values)
 }
 
+impl WhatIfArgs {
+    /// What the flags assume, with license ids in full.
+    pub(super) fn resolve(&self, ui: &Ui, snapshot: &Snapshot) -> Result<WhatIf, CommandError> {
+        if self.for_license.is_some()
+            && self.patch.is_none()
+            && self.patch_file.is_none()
+            && self.quota.is_none()
+        {
+            return Err(CommandError::usage(
+                "--for-license goes with --patch, --patch-file or --quota",
+            ));
+        }
+        self.resolve_for_making(ui, snapshot)
+    }
+
+    /// The same where `--for-license` says whose patch is being made.
+    pub(super) fn resolve_for_making(&self, ui: &Ui, snapshot: &Snapshot) -> Result<WhatIf, CommandError> {
+        what_if(ui, self, snapshot)
+    }
+}
+
 fn what_if(ui: &Ui, args: &WhatIfArgs, snapshot: &Snapshot) -> Result<WhatIf, CommandError> {
     let patch = match (&args.patch, &args.patch_file) {
         (Some(text), _) => Some(patch_text(ui, text, "what-if", "--patch")?),
@@ -264,11 +296,6 @@ fn what_if(ui: &Ui, args: &WhatIfArgs, snapshot: &Snapshot) -> Result<WhatIf, Co
             Ok(json)
         })
         .transpose()?;
-    if args.for_license.is_some() && patch.is_none() && quota.is_none() {
-        return Err(CommandError::usage(
-            "--for-license goes with --patch, --patch-file or --quota",
-        ));
-    }
     let for_license = args
         .for_license
         .as_deref()

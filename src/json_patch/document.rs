@@ -877,6 +877,15 @@ impl Document {
         }
     }
 
+    /// The step that last put something at this path, or put one of its parents there; `None` if nothing is there.
+    pub fn writer_of(&self, path: &[Key<'_>]) -> Option<Stamp> {
+        let mut put = self.root.put;
+        for end in 1..=path.len() {
+            put = put.max(self.find(path.get(..end)?)?.put);
+        }
+        Some(put)
+    }
+
     /// Whether something stands at this path that is printed.
     pub fn exists(&self, path: &[Key<'_>]) -> bool {
         self.find(path).is_some_and(|slot| slot.value.is_visible())

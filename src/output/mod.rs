@@ -10,6 +10,7 @@ pub mod escape;
 pub mod explain;
 pub mod json;
 pub mod kyaml;
+pub mod mask;
 pub mod table;
 pub mod ui;
 pub mod yaml;

@@ -1,0 +1,1065 @@
+//! `patch-diff`: what patches change in a pod, or the patch that an edit needs.
+
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    check::{self, Finding, Severity},
+    json::Json,
+    json_patch::{Document, Effect, Gate, Operation, Options, Stamp, apply, strict},
+    output::{
+        diff::{self, Documents, Side},
+        json as json_output, mask,
+        table::Table,
+        ui::Ui,
+        yaml,
+    },
+    patch_diff::{self, Made, Request},
+    pipeline::{Patch, Rendered, Site, Subject, provenance},
+    snapshot::{self, ReadOptions},
+};
+
+use super::{
+    CommandError, Exit,
+    editor::{self, Edited},
+    external_diff::ExternalDiff,
+    render::failure_text,
+    report::{FailOn, Report},
+    select::ProjectArgs,
+    sources::{SourceArgs, Sources, WhatIfArgs, input, site_with},
+};
+
+/// Show what patches change in a project's pod, or make the patch that an edit needs
+///
+/// Compares two versions of a project's pod. By default the pod without license patches with the pod with them, the
+/// candidate of --patch included. With -o patch or -o license it prints the JSON Patch that makes the one into the
+/// other: for the document that CoCalc will patch, with lists matched by what their elements are, each index tested
+/// before it is used, and proved by three readings before it is printed.
+///
+/// Exit codes with -o diff: 0 no difference, 1 differences or a patch that fails, 2 an error. With other outputs 0
+/// unless there is an error or a patch fails.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  # What do the license patches change in the example's pod?
+  kubectl cocalc patch-diff --example
+
+  # What would this patch change? What is wrong with it?
+  kubectl cocalc patch-diff --example --patch-file label.json
+
+  # The patch for an edit of a live pod, as the text of a license's field
+  kubectl get pod -o json project-UUID > p1.json; cp p1.json p2.json; vi p2.json
+  kubectl cocalc patch-diff --example --before p1.json --after p2.json -o license
+
+  # The same with an editor on the rendered pod
+  kubectl cocalc patch-diff --example --edit -o license
+
+  # Will the patches still work with the next template?
+  kubectl cocalc patch-diff -f site.yaml --all --new-template project-pod-next.yaml")]
+pub(super) struct Args {
+    #[command(flatten)]
+    projects: ProjectArgs,
+
+    /// Output format: diff, patch, license, json
+    ///
+    /// diff: a unified diff of the YAML; KUBECTL_EXTERNAL_DIFF is honoured. patch: the JSON Patch that makes before
+    /// into after. license: the same on one line, for the license's JSON Patch field. json: a report.
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "diff",
+        hide_possible_values = true
+    )]
+    output: Format,
+
+    /// Compare with this file instead: the version before
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["live", "edit", "new_template"])]
+    before: Option<PathBuf>,
+
+    /// Compare with this file instead: the version after
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["live", "edit", "new_template"])]
+    after: Option<PathBuf>,
+
+    /// Compare the live pod (given by -f) with the rendered one: what a restart would change
+    #[arg(long, conflicts_with_all = ["edit", "new_template"])]
+    live: bool,
+
+    /// Compare the rendered pod with what your editor makes of it
+    #[arg(long, conflicts_with = "new_template")]
+    edit: bool,
+
+    /// Compare the pod under the present template with the pod under this one
+    #[arg(long, value_name = "FILE|-")]
+    new_template: Option<PathBuf>,
+
+    /// Leave out the tests that guard list indices
+    #[arg(long)]
+    no_guards: bool,
+
+    /// Exit with 0 for differences too
+    #[arg(long)]
+    exit_zero: bool,
+
+    /// Show values of environment variables that look like secrets
+    #[arg(long)]
+    show_secrets: bool,
+
+    /// Exit with 1 exactly if there is a finding of this severity or a worse one, or a patch fails
+    #[arg(long, value_name = "SEVERITY", hide_possible_values = true)]
+    fail_on: Option<FailOn>,
+
+    #[command(flatten)]
+    sources: SourceArgs,
+
+    #[command(flatten)]
+    what_if: WhatIfArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Diff,
+    Patch,
+    License,
+    Json,
+}
+
+/// Two versions of a pod and what is known about the way from one to the other.
+struct Comparison {
+    project_id: Option<String>,
+    before: Value,
+    before_label: String,
+    after: Value,
+    after_label: String,
+    /// What was rendered: the writers of the fields of `after`, or of `before`.
+    rendered: Option<(Side, Rendered)>,
+    /// Patches that make `before` into `after`.
+    patches: Vec<PatchReport>,
+    findings: Vec<Finding>,
+    /// The text of a failure of the patches.
+    failure: Option<(String, Value)>,
+    /// Whether RFC 6902 accepts the patches.
+    rfc6902: Option<Result<(), String>>,
+    made: Option<Result<Made, String>>,
+}
+
+struct PatchReport {
+    license: String,
+    label: String,
+    title: String,
+    dropped: Option<String>,
+    operations: Vec<(Operation, Effect)>,
+    rfc6902: Option<Result<(), String>>,
+    fails: bool,
+}
+
+pub(super) fn patch_diff(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
+    let ids = args.projects.ids()?;
+    let comparisons = match (&args.before, &args.after) {
+        (Some(before), after) => vec![files(ui, args, before, after.as_deref(), &ids)?],
+        (None, _) => projects(ui, args, &ids)?,
+    };
+    print(ui, args, comparisons)
+}
+
+/// `--before FILE`, with `--after FILE` or a patch.
+fn files(
+    ui: &Ui,
+    args: &Args,
+    before: &Path,
+    after: Option<&Path>,
+    ids: &[String],
+) -> Result<Comparison, CommandError> {
+    let before_value = read_value(ui, before)?;
+    let Some(after) = after else {
+        return patched_file(ui, args, before, before_value);
+    };
+    let after_value = read_value(ui, after)?;
+    let mut comparison = Comparison::new(
+        (before_value.clone(), before.display().to_string()),
+        (after_value.clone(), after.display().to_string()),
+    );
+    let live = patch_diff::is_live(&before_value);
+    let mut base = None;
+    if live {
+        let own = snapshot::project_id_of(&before_value).map(str::to_lowercase);
+        if let (Some(own), [named]) = (&own, ids)
+            && own != named
+        {
+            return Err(CommandError::usage(format!(
+                "{} is the pod of project {own}, and project {named} is named",
+                before.display()
+            )));
+        }
+        comparison.project_id = own.clone();
+        if !args.sources.filename.is_empty() || args.sources.example {
+            let mut sources = args.sources.read(ui, &args.what_if)?;
+            // The live pod itself is a source of the placeholders' values.
+            sources.snapshot.live_pods.insert(0, before_value.clone());
+            let rendered = render_base(ui, args, &sources, own.as_deref())?;
+            base = Some(pod_of(&rendered)?);
+            comparison.rendered = Some((Side::Before, rendered));
+        }
+    } else if !ids.is_empty() {
+        return Err(CommandError::usage(
+            "--before with --after compares files; it takes no PROJECT",
+        ));
+    }
+    let made = make(args, &before_value, &after_value, base.as_ref());
+    if let Ok(made) = &made {
+        if live {
+            comparison.before = made.base.clone();
+            comparison.after = made.wanted.clone();
+            comparison.before_label.push_str("  (rendered)");
+            comparison.after_label.push_str("  (the edit, rebased)");
+        }
+        comparison.add_notes(made);
+    }
+    comparison.made = Some(made);
+    Ok(comparison)
+}
+
+/// `--before FILE` with a patch: what it does to any document.
+fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comparison, CommandError> {
+    let what_if = args.what_if.resolve(ui, &snapshot::Snapshot::default())?;
+    let Some(patch) = &what_if.patch else {
+        return Err(CommandError::usage(
+            "--before goes with --after or with a patch (--patch, --patch-file)",
+        ));
+    };
+    let mut document = Document::from_json(&Json::from(&before), 0);
+    let gate = crate::json_patch::gate(&patch.text);
+    let mut report = PatchReport::new(&patch.label, &patch.label, "", &gate);
+    let operations = match gate {
+        Gate::Passes(operations) => operations,
+        Gate::Dropped(_) => Vec::new(),
+        Gate::TooDeep(error) => return Err(CommandError::usage(format!("{}: {error}", patch.label))),
+    };
+    let numbered: Vec<(&Operation, Stamp)> = operations.iter().zip(1..).collect();
+    let applied = apply(&mut document, &numbered, Options { validate: false });
+    let after = document.to_value().map_err(CommandError::usage)?;
+    let label = file.display().to_string();
+    let mut comparison = Comparison::new(
+        (before.clone(), label.clone()),
+        (after.clone(), format!("{label}  with {}", patch.label)),
+    );
+    if let Some(failure) = &applied.failure {
+        let operation = operations.get(failure.operation);
+        let shown = operation.map_or_else(String::new, |op| format!(" ({} {})", op.op(), op.path()));
+        let name = failure.name.unwrap_or(failure.class.name());
+        let text = format!(
+            "{}, operation {} of {}{shown}: {name}: {}",
+            patch.label,
+            failure.operation + 1,
+            operations.len(),
+            failure.message
+        );
+        let report = json!({"class": failure.class.name(), "name": failure.name, "license": patch.label,
+                            "operation": failure.operation, "message": failure.message});
+        comparison.failure = Some((text, report));
+    }
+    let values: Vec<Value> = operations
+        .iter()
+        .filter_map(|op| op.json().to_value().ok())
+        .collect();
+    let verdict = strict(&before, &values)
+        .map(|_| ())
+        .map_err(|rejected| rejected.to_string());
+    comparison.rfc6902 = Some(verdict.clone());
+    report.rfc6902 = Some(verdict);
+    report.fails = comparison.failure.is_some();
+    report.operations = operations.into_iter().zip(applied.effects).collect();
+    if let Some(reason) = &report.dropped {
+        comparison.findings.push(Finding::new(
+            "patch-dropped",
+            Severity::Error,
+            format!(
+                "CoCalc drops the whole patch {} in silence: {reason}",
+                patch.label
+            ),
+        ));
+    }
+    comparison.patches.push(report);
+    comparison.made = Some(make(args, &before, &after, None));
+    Ok(comparison)
+}
+
+fn projects(ui: &Ui, args: &Args, ids: &[String]) -> Result<Vec<Comparison>, CommandError> {
+    let sources = args.sources.read(ui, &args.what_if)?;
+    if sources.snapshot.template.is_none() {
+        return Err(CommandError::usage("there is no template to render").hint(
+            "kubectl get configmap project-pod -o yaml | kubectl cocalc patch-diff -f - …, or --example for the built-in one",
+        ));
+    }
+    let makes = args.edit || args.after.is_some();
+    let what_if = if makes {
+        without_patch_of(args, ui, &sources)?
+    } else {
+        args.what_if.resolve(ui, &sources.snapshot)?
+    };
+    let site = site_with(&sources, &args.sources, what_if, args.what_if.stored)?;
+    let selection = args.projects.select(ui, &sources, ids)?;
+    if selection.many && (makes || args.output == Format::License) {
+        return Err(CommandError::usage(
+            "--edit, --after and -o license take one project",
+        ));
+    }
+    let new_site = match &args.new_template {
+        Some(file) => Some(site_of_new_template(ui, args, &sources, file)?),
+        None => None,
+    };
+    let mut comparisons = Vec::new();
+    for subject in &selection.subjects {
+        let rendered = site
+            .render(*subject)
+            .map_err(|error| CommandError::usage(format!("project {}: {error}", subject.project_id)))?;
+        comparisons.push(project(ui, args, &site, new_site.as_ref(), *subject, rendered)?);
+    }
+    Ok(comparisons)
+}
+
+fn project(
+    ui: &Ui,
+    args: &Args,
+    site: &Site,
+    new_site: Option<&Site>,
+    subject: Subject<'_>,
+    rendered: Rendered,
+) -> Result<Comparison, CommandError> {
+    let name = format!("project-{}", subject.project_id);
+    if let Some(file) = &args.after {
+        let after = read_value(ui, file)?;
+        return edited(args, &name, rendered, after, file.display().to_string());
+    }
+    if args.edit {
+        return edit(ui, args, &name, rendered);
+    }
+    if args.live {
+        let Some(live) = subject.live_pod else {
+            return Err(CommandError::usage(format!(
+                "project {} has no live pod in the sources",
+                subject.project_id
+            ))
+            .hint("kubectl get pod -o json project-UUID | kubectl cocalc patch-diff --live -f - …"));
+        };
+        let pod = pod_of(&rendered)?;
+        let live = patch_diff::without_kubernetes(live, Some(&pod));
+        let mut comparison = Comparison::new(
+            (live.clone(), format!("{name}  live")),
+            (pod.clone(), format!("{name}  rendered")),
+        );
+        comparison.project_id = Some(subject.project_id.to_owned());
+        comparison.findings = check::findings(site, subject, &rendered);
+        comparison.rendered = Some((Side::After, rendered));
+        comparison.made = Some(make(args, &pod, &live, None));
+        return Ok(comparison);
+    }
+    if let Some(new_site) = new_site {
+        return next_template(args, &name, site, new_site, subject, rendered);
+    }
+    let before = rendered.unpatched.to_value().map_err(CommandError::usage)?;
+    let after = rendered.pod.to_value().map_err(CommandError::usage)?;
+    let candidate = site
+        .what_if()
+        .candidate_license()
+        .filter(|_| site.what_if().for_license.is_none());
+    let licenses = rendered
+        .patches
+        .iter()
+        .filter(|patch| Some(&*patch.license) != candidate)
+        .count();
+    let s = if licenses == 1 { "" } else { "s" };
+    let what_if = if candidate.is_some() { ", 1 what-if" } else { "" };
+    let mut comparison = Comparison::new(
+        (before.clone(), format!("{name}  without license patches")),
+        (
+            after.clone(),
+            format!("{name}  with {licenses} license{s}{what_if}"),
+        ),
+    );
+    comparison.project_id = Some(subject.project_id.to_owned());
+    comparison.findings = check::findings(site, subject, &rendered);
+    comparison.judge_patches(site, &rendered, &before);
+    comparison.made = Some(make(args, &before, &after, None));
+    comparison.rendered = Some((Side::After, rendered));
+    Ok(comparison)
+}
+
+/// The rendered pod and what somebody made of it.
+fn edited(
+    args: &Args,
+    name: &str,
+    rendered: Rendered,
+    after: Value,
+    label: String,
+) -> Result<Comparison, CommandError> {
+    let before = pod_of(&rendered)?;
+    let after = if patch_diff::is_live(&after) {
+        patch_diff::without_kubernetes(&after, Some(&before))
+    } else {
+        after
+    };
+    let made = make(args, &before, &after, None);
+    let mut comparison = Comparison::new((before, format!("{name}  rendered")), (after, label));
+    if let Ok(made) = &made {
+        comparison.add_notes(made);
+    }
+    comparison.project_id = Some(rendered.project_id.clone());
+    comparison.freeze_notes(&rendered);
+    comparison.made = Some(made);
+    comparison.rendered = Some((Side::Before, rendered));
+    Ok(comparison)
+}
+
+/// The editor, again and again until what was saved can be read and applied.
+fn edit(ui: &Ui, args: &Args, name: &str, rendered: Rendered) -> Result<Comparison, CommandError> {
+    let before = pod_of(&rendered)?;
+    let clean = yaml::write(&before);
+    let header = "# Edit the pod that CoCalc will create; an empty or unchanged file ends it. Lines with # at their\n\
+                  # start are left out.\n";
+    let mut text = format!("{header}{clean}");
+    loop {
+        let saved = match editor::edit(&text)? {
+            Edited::Saved(saved) => saved,
+            Edited::Unchanged => {
+                ui.plain("Edit cancelled, no changes made.");
+                return edited(args, name, rendered, before, format!("{name}  edited"));
+            }
+        };
+        let problem = match snapshot::parse_document(&saved, "the edited text") {
+            Err(error) => error.to_string(),
+            Ok((json, _)) => match json.to_value() {
+                Err(error) => error.to_string(),
+                Ok(after) if !after.is_object() => "the edited text is no map".to_owned(),
+                Ok(after) => match make(args, &before, &after, None) {
+                    Err(error) => error,
+                    Ok(_) => return edited(args, name, rendered, after, format!("{name}  edited")),
+                },
+            },
+        };
+        let body: String = saved
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        text = format!(
+            "{header}# error: {}\n{body}",
+            crate::output::escape::line(&problem)
+        );
+        if !std::io::stdin().is_terminal() && args.edit && text == saved {
+            return Err(CommandError::usage(problem));
+        }
+    }
+}
+
+/// The pod under another template: which operations fail only there, or meet another element.
+fn next_template(
+    args: &Args,
+    name: &str,
+    site: &Site,
+    new_site: &Site,
+    subject: Subject<'_>,
+    rendered: Rendered,
+) -> Result<Comparison, CommandError> {
+    let next = new_site.render(subject).map_err(|error| {
+        CommandError::usage(format!(
+            "project {} under the new template: {error}",
+            subject.project_id
+        ))
+    })?;
+    let before = rendered.pod.to_value().map_err(CommandError::usage)?;
+    let after = next.pod.to_value().map_err(CommandError::usage)?;
+    let mut comparison = Comparison::new(
+        (before.clone(), format!("{name}  present template")),
+        (after.clone(), format!("{name}  new template")),
+    );
+    comparison.project_id = Some(subject.project_id.to_owned());
+    comparison.findings = check::findings(new_site, subject, &next);
+    if let (Some(failure), None) = (&next.failure, &rendered.failure) {
+        let text = failure_text(&next, failure);
+        comparison.findings.push(Finding::new(
+            "new-template-fails",
+            Severity::Error,
+            format!("works with the present template and fails with the new one: {text}"),
+        ));
+    }
+    let old = rendered.unpatched.to_value().map_err(CommandError::usage)?;
+    let new = next.unpatched.to_value().map_err(CommandError::usage)?;
+    for patch in &rendered.patches {
+        for (i, operation) in patch.operations().iter().enumerate() {
+            for met in patch_diff::other_elements(&old, &new, &operation.path()) {
+                comparison.findings.push(Finding::new(
+                    "new-template-other-element",
+                    Severity::Warning,
+                    format!(
+                        "{}, operation {} of {} ({} {}): {} was {}, and is {} in the new template",
+                        check::license_name(&patch.title, &patch.license),
+                        i + 1,
+                        patch.operations().len(),
+                        operation.op(),
+                        operation.path(),
+                        met.pointer,
+                        met.old,
+                        met.new,
+                    ),
+                ));
+            }
+        }
+    }
+    comparison.judge_patches(site, &next, &new);
+    comparison.made = Some(make(args, &before, &after, None));
+    comparison.rendered = Some((Side::After, next));
+    Ok(comparison)
+}
+
+impl Comparison {
+    fn new(before: (Value, String), after: (Value, String)) -> Self {
+        Self {
+            project_id: None,
+            before: before.0,
+            before_label: before.1,
+            after: after.0,
+            after_label: after.1,
+            rendered: None,
+            patches: Vec::new(),
+            findings: Vec::new(),
+            failure: None,
+            rfc6902: None,
+            made: None,
+        }
+    }
+
+    fn add_notes(&mut self, made: &Made) {
+        self.findings.extend(made.notes.iter().map(|note| {
+            let place = if note.path.is_empty() {
+                String::new()
+            } else {
+                format!("{}: ", note.path)
+            };
+            Finding::new(note.rule, note.severity, format!("{place}{}", note.message))
+        }));
+    }
+
+    /// Values that a placeholder or the quota made: the patch freezes them.
+    fn freeze_notes(&mut self, rendered: &Rendered) {
+        let entries = rendered.provenance();
+        let mut frozen: BTreeMap<String, Finding> = BTreeMap::new();
+        for entry in entries.iter().filter(|entry| !entry.removed) {
+            let pointer = provenance::pointer(&entry.path);
+            let what = match &entry.by {
+                provenance::Writer::Placeholders(list) => {
+                    list.iter().map(|p| p.text()).collect::<Vec<_>>().join(", ")
+                }
+                provenance::Writer::Quota(field) => format!("the quota's {}", field.name()),
+                _ => continue,
+            };
+            if let (Some(old), Some(new)) = (self.before.pointer(&pointer), self.after.pointer(&pointer))
+                && old != new
+            {
+                let message = format!("{pointer} comes from {what}; the patch freezes it");
+                frozen.insert(pointer, Finding::new("frozen-value", Severity::Warning, message));
+            }
+        }
+        self.findings.extend(frozen.into_values());
+    }
+
+    fn judge_patches(&mut self, site: &Site, rendered: &Rendered, unpatched: &Value) {
+        let mut document = unpatched.clone();
+        let mut verdict = Ok(());
+        for patch in &rendered.patches {
+            let mut report = PatchReport::of(site, patch);
+            let values: Vec<Value> = patch
+                .operations()
+                .iter()
+                .filter_map(|op| op.json().to_value().ok())
+                .collect();
+            let own = match strict(&document, &values) {
+                Ok(next) => {
+                    document = next;
+                    Ok(())
+                }
+                Err(rejected) => {
+                    // CoCalc goes on; so does the next license's judgement.
+                    let mut lenient = Document::from_json(&Json::from(&document), 0);
+                    let numbered: Vec<(&Operation, Stamp)> = patch.operations().iter().zip(1..).collect();
+                    apply(&mut lenient, &numbered, Options { validate: false });
+                    document = lenient.to_value().unwrap_or(document);
+                    Err(rejected.to_string())
+                }
+            };
+            if report.dropped.is_none() {
+                if verdict.is_ok() {
+                    verdict.clone_from(&own);
+                }
+                report.rfc6902 = Some(own);
+            }
+            self.patches.push(report);
+        }
+        // The hook finds a license ineffective whose patch is dropped, and then the quota function never sees it.
+        if let (Some(candidate), Some(id)) = (&site.what_if().patch, site.what_if().candidate_license())
+            && !rendered.patches.iter().any(|patch| patch.license == id)
+            && let gate @ Gate::Dropped(_) = &*site.gate(&Json::string(&candidate.text))
+        {
+            self.patches
+                .push(PatchReport::new(id, &candidate.label, "", gate));
+        }
+        if let Some(failure) = &rendered.failure {
+            if let Some(report) = failure.patch.and_then(|patch| self.patches.get_mut(patch)) {
+                report.fails = true;
+            }
+            let license = failure
+                .patch
+                .and_then(|patch| rendered.patches.get(patch))
+                .map(|patch| patch.license.clone());
+            let report = json!({"class": failure.class.name(), "name": failure.name, "license": license,
+                                "operation": failure.operation, "message": failure.message});
+            self.failure = Some((failure_text(rendered, failure), report));
+        }
+        self.rfc6902 = Some(verdict);
+    }
+
+    fn writer(&self, side: Side, path: &[yaml::PathPart<'_>]) -> Option<String> {
+        let (of, rendered) = self.rendered.as_ref()?;
+        if *of != side {
+            return None;
+        }
+        let keys: Vec<crate::json_patch::Key<'_>> = path
+            .iter()
+            .map(|part| match part {
+                yaml::PathPart::Name(name) => crate::json_patch::Key::Name(name),
+                yaml::PathPart::Index(index) => crate::json_patch::Key::Index(*index),
+            })
+            .collect();
+        match rendered.writer(rendered.pod.writer_of(&keys)?) {
+            provenance::Writer::Operation { patch, operation } => {
+                let patch = rendered.patches.get(patch)?;
+                Some(format!("{} op {}", short(patch), operation + 1))
+            }
+            _ => None,
+        }
+    }
+
+    fn report(&self, show_secrets: bool) -> Value {
+        let (before, after) = self.shown(show_secrets);
+        let operations = |patch: &PatchReport| -> Vec<Value> {
+            patch
+                .operations
+                .iter()
+                .map(|(operation, effect)| {
+                    json!({"op": operation.op(), "path": operation.path(), "effect": effect_name(*effect), "findings": []})
+                })
+                .collect()
+        };
+        let patches: Vec<Value> = self
+            .patches
+            .iter()
+            .map(|patch| {
+                let mut map = Map::new();
+                map.insert("license".to_owned(), json!(patch.license));
+                map.insert("title".to_owned(), json!(patch.title));
+                match &patch.dropped {
+                    Some(reason) => {
+                        map.insert("gate".to_owned(), json!("dropped"));
+                        map.insert("reason".to_owned(), json!(reason));
+                    }
+                    None => {
+                        map.insert("gate".to_owned(), json!("passes"));
+                        map.insert("operations".to_owned(), Value::from(operations(patch)));
+                    }
+                }
+                Value::Object(map)
+            })
+            .collect();
+        let dropped = self
+            .findings
+            .iter()
+            .any(|f| f.rule == "patch-dropped" && f.severity == Severity::Error);
+        let mut verdict = Map::new();
+        let cocalc = if self.failure.is_some() {
+            "fails"
+        } else if dropped {
+            "dropped"
+        } else {
+            "applies"
+        };
+        verdict.insert("cocalc".to_owned(), json!(cocalc));
+        if let Some((_, error)) = &self.failure {
+            verdict.insert("error".to_owned(), error.clone());
+        }
+        if let Some(rfc6902) = &self.rfc6902 {
+            verdict.insert(
+                "rfc6902".to_owned(),
+                json!(if rfc6902.is_ok() { "accepts" } else { "rejects" }),
+            );
+            if let Err(reason) = rfc6902 {
+                verdict.insert("rfc6902_reason".to_owned(), json!(reason));
+            }
+        }
+        let findings: Vec<Value> = self
+            .findings
+            .iter()
+            .map(|f| json!({"rule": f.rule, "severity": f.severity.to_string(), "message": f.message, "blame": []}))
+            .collect();
+        let patch = match &self.made {
+            Some(Ok(made)) if show_secrets => Value::from(made.operations.clone()),
+            Some(Ok(made)) => mask::anywhere(&Value::from(made.operations.clone())),
+            _ => Value::Null,
+        };
+        let mut report = Map::new();
+        if let Some(id) = &self.project_id {
+            report.insert("project_id".to_owned(), json!(id));
+        }
+        report.insert("before".to_owned(), before);
+        report.insert("after".to_owned(), after);
+        report.insert("patches".to_owned(), Value::from(patches));
+        report.insert("findings".to_owned(), Value::from(findings));
+        report.insert("verdict".to_owned(), Value::Object(verdict));
+        report.insert("patch".to_owned(), patch);
+        Value::Object(report)
+    }
+
+    fn shown(&self, show_secrets: bool) -> (Value, Value) {
+        if show_secrets {
+            (self.before.clone(), self.after.clone())
+        } else {
+            mask::pods(&self.before, &self.after)
+        }
+    }
+}
+
+impl PatchReport {
+    fn new(license: &str, label: &str, title: &str, gate: &Gate) -> Self {
+        let dropped = match gate {
+            Gate::Dropped(reason) => Some(reason.to_string()),
+            _ => None,
+        };
+        Self {
+            license: license.to_owned(),
+            label: label.to_owned(),
+            title: title.to_owned(),
+            dropped,
+            operations: Vec::new(),
+            rfc6902: None,
+            fails: false,
+        }
+    }
+
+    fn of(site: &Site, patch: &Patch) -> Self {
+        let candidate = site.what_if().candidate_license() == Some(&*patch.license)
+            && site.what_if().for_license.is_none();
+        let label = if candidate {
+            patch.title.clone()
+        } else {
+            short(patch)
+        };
+        let title = if candidate { "" } else { &patch.title };
+        let mut report = Self::new(&patch.license, &label, title, &patch.gate);
+        report.operations = patch
+            .operations()
+            .iter()
+            .cloned()
+            .zip(patch.effects.iter().copied())
+            .collect();
+        report
+    }
+
+    fn operations_text(&self) -> String {
+        let count = self.operations.len();
+        format!("{count} operation{}", if count == 1 { "" } else { "s" })
+    }
+
+    fn cocalc_text(&self) -> String {
+        match &self.dropped {
+            Some(reason) => format!("CoCalc drops it: {reason}"),
+            None if self.fails => "CoCalc fails".to_owned(),
+            None => "CoCalc applies".to_owned(),
+        }
+    }
+
+    fn rfc6902_text(&self) -> String {
+        match &self.rfc6902 {
+            Some(Ok(())) => "RFC 6902 accepts".to_owned(),
+            Some(Err(reason)) => format!("RFC 6902 rejects: {reason}"),
+            None => String::new(),
+        }
+    }
+}
+
+/// A line for each patch: `f3d76abf   "Lab NFS"   2 operations   CoCalc applies   RFC 6902 accepts`.
+fn patch_lines(patches: &[PatchReport]) -> String {
+    let mut table = Table::new([""; 0]).without_headings();
+    for patch in patches {
+        let title = if patch.title.is_empty() {
+            String::new()
+        } else {
+            format!("{:?}", patch.title)
+        };
+        let operations = if patch.dropped.is_some() {
+            String::new()
+        } else {
+            patch.operations_text()
+        };
+        table.row([
+            patch.label.clone(),
+            title,
+            operations,
+            patch.cocalc_text(),
+            patch.rfc6902_text(),
+        ]);
+    }
+    table.to_string()
+}
+
+/// The name of a patch in a hunk: the license's first 8 characters, or the what-if's label.
+fn short(patch: &Patch) -> String {
+    if patch.license == crate::pipeline::what_if::EXTRA_LICENSE {
+        patch.title.clone()
+    } else {
+        patch.license.get(..8).unwrap_or(&patch.license).to_owned()
+    }
+}
+
+fn effect_name(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Added => "added",
+        Effect::Replaced => "replaced",
+        Effect::Removed => "removed",
+        Effect::Moved => "moved",
+        Effect::Copied => "copied",
+        Effect::Tested => "tested",
+        Effect::Nothing => "nothing",
+        Effect::Failed => "failed",
+        Effect::NotReached => "not reached",
+    }
+}
+
+fn print(ui: &Ui, args: &Args, comparisons: Vec<Comparison>) -> Result<Exit, CommandError> {
+    let many = comparisons.len() > 1;
+    let mut report = Report::new(ui, many);
+    let mut out = ui.stdout();
+    let (mut differs, mut fails, mut dropped) = (false, false, false);
+    for comparison in &comparisons {
+        differs |= comparison.before != comparison.after;
+        fails |= comparison.failure.is_some();
+        dropped |= comparison
+            .findings
+            .iter()
+            .any(|f| f.rule == "patch-dropped" && f.severity == Severity::Error);
+    }
+    match args.output {
+        Format::Diff => match ExternalDiff::from_env(ui) {
+            Some(external) => {
+                let pairs: Vec<(Value, Value)> =
+                    comparisons.iter().map(|c| c.shown(args.show_secrets)).collect();
+                differs = external.show(&pairs)?;
+            }
+            None => out.write_all(diffs(ui, args, &comparisons).as_bytes())?,
+        },
+        Format::Patch | Format::License => {
+            for comparison in &comparisons {
+                match &comparison.made {
+                    Some(Ok(made)) => {
+                        let mut text = patch_diff::text(&made.operations, args.output == Format::Patch);
+                        if !text.ends_with('\n') {
+                            text.push('\n');
+                        }
+                        if made.operations.is_empty() {
+                            ui.note("there is no difference that a patch would make");
+                        }
+                        out.write_all(text.as_bytes())?;
+                    }
+                    Some(Err(error)) => return Err(CommandError::usage(error)),
+                    None => {}
+                }
+            }
+        }
+        Format::Json => {
+            let reports: Vec<Value> = comparisons.iter().map(|c| c.report(args.show_secrets)).collect();
+            let value = match <[Value; 1]>::try_from(reports) {
+                Ok([only]) => only,
+                Err(all) => Value::from(all),
+            };
+            out.write_all(json_output::pretty(&value).as_bytes())?;
+        }
+    }
+    out.finish()?;
+    for comparison in comparisons {
+        if !many && args.output != Format::Json && !comparison.patches.is_empty() {
+            ui.plain(patch_lines(&comparison.patches).trim_end());
+        }
+        if let Some((text, _)) = &comparison.failure {
+            let project = comparison
+                .project_id
+                .as_deref()
+                .map_or_else(String::new, |id| format!("project {id}: "));
+            ui.error(&format!("{project}CoCalc cannot make the pod: {text}"), None);
+        }
+        report.add(
+            comparison.project_id.as_deref().unwrap_or_default(),
+            comparison.findings,
+        );
+    }
+    let worst = report.finish();
+    Ok(match args.fail_on {
+        Some(fail_on) if fails || worst.is_some_and(|worst| worst >= fail_on.into()) => Exit::No,
+        Some(_) => Exit::Done,
+        None if fails || dropped => Exit::No,
+        None if args.output == Format::Diff && differs && !args.exit_zero => Exit::No,
+        None => Exit::Done,
+    })
+}
+
+/// One diff, or of many projects each different one once, with the number of projects that have it.
+fn diffs(ui: &Ui, args: &Args, comparisons: &[Comparison]) -> String {
+    let one = |comparison: &Comparison| {
+        let (before, after) = comparison.shown(args.show_secrets);
+        let documents = Documents {
+            before: &before,
+            before_label: &comparison.before_label,
+            after: &after,
+            after_label: &comparison.after_label,
+        };
+        diff::unified(
+            &documents,
+            &|side, path| comparison.writer(side, path),
+            ui.color_stdout(),
+        )
+    };
+    if let [only] = comparisons {
+        return one(only);
+    }
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut order: Vec<(String, String)> = Vec::new();
+    for comparison in comparisons {
+        let text = one(comparison);
+        let key = comparison
+            .project_id
+            .as_deref()
+            .map_or_else(|| text.clone(), |id| text.replace(id, "UUID"));
+        *seen.entry(key.clone()).or_insert_with(|| {
+            order.push((key, text));
+            0
+        }) += 1;
+    }
+    let mut result = String::new();
+    for (key, text) in order.iter().filter(|(_, text)| !text.is_empty()) {
+        match seen.get(key) {
+            Some(1) | None => {}
+            Some(count) => result.push_str(&format!("# the same in {count} projects\n")),
+        }
+        result.push_str(text);
+    }
+    result
+}
+
+fn make(args: &Args, before: &Value, after: &Value, base: Option<&Value>) -> Result<Made, String> {
+    let request = Request {
+        before,
+        after,
+        base,
+        guards: !args.no_guards,
+    };
+    patch_diff::make(&request).map_err(|error| error.to_string())
+}
+
+fn read_value(ui: &Ui, file: &Path) -> Result<Value, CommandError> {
+    let text =
+        snapshot::read_input_text(&input(file), &mut std::io::stdin().lock()).map_err(CommandError::usage)?;
+    let name = if file.as_os_str() == "-" {
+        "standard input".to_owned()
+    } else {
+        file.display().to_string()
+    };
+    let (json, notes) = snapshot::parse_document(&text, &name).map_err(CommandError::usage)?;
+    for note in notes.iter().filter(|note| note.is_warning()) {
+        ui.warning(&note.message);
+    }
+    json.to_value()
+        .map_err(|error| CommandError::usage(format!("{name}: {error}")))
+}
+
+fn pod_of(rendered: &Rendered) -> Result<Value, CommandError> {
+    if let Some(failure) = &rendered.failure {
+        return Err(CommandError {
+            exit: Exit::No,
+            ..CommandError::usage(format!(
+                "project {}: CoCalc cannot make the pod that the patch is for: {}",
+                rendered.project_id,
+                failure_text(rendered, failure)
+            ))
+        });
+    }
+    rendered.pod.to_value().map_err(CommandError::usage)
+}
+
+/// What is assumed about licenses when a patch is made: with `--for-license` that license's present patch is left
+/// out, since the new one takes its place.
+fn without_patch_of(
+    args: &Args,
+    ui: &Ui,
+    sources: &Sources,
+) -> Result<crate::pipeline::what_if::WhatIf, CommandError> {
+    let mut what_if = args.what_if.resolve_for_making(ui, &sources.snapshot)?;
+    if what_if.for_license.is_some() && what_if.patch.is_none() {
+        what_if.patch = Some(crate::pipeline::what_if::PatchText {
+            text: "[]".to_owned(),
+            label: "what-if".to_owned(),
+        });
+    }
+    Ok(what_if)
+}
+
+/// The pod that CoCalc will patch for a live pod's edit.
+fn render_base(ui: &Ui, args: &Args, sources: &Sources, id: Option<&str>) -> Result<Rendered, CommandError> {
+    let what_if = without_patch_of(args, ui, sources)?;
+    let site = site_with(sources, &args.sources, what_if, args.what_if.stored)?;
+    if site.template().is_none() {
+        return Err(CommandError::usage(
+            "the sources hold no template to make the patch for",
+        ));
+    }
+    let ids: Vec<String> = id.map(str::to_owned).into_iter().collect();
+    let known = sources
+        .snapshot
+        .projects
+        .iter()
+        .any(|row| Some(&*row.project_id) == id);
+    let subject = if known || id.is_none() {
+        args.projects.select(ui, sources, &ids)?.subjects.first().copied()
+    } else {
+        ids.first().map(|id| Subject {
+            project_id: id,
+            known: crate::pipeline::Known::Nothing,
+            live_pod: sources.snapshot.live_pods.first(),
+        })
+    };
+    let Some(subject) = subject else {
+        return Err(CommandError::usage("no project matches"));
+    };
+    site.render(subject)
+        .map_err(|error| CommandError::usage(format!("project {}: {error}", subject.project_id)))
+}
+
+fn site_of_new_template(ui: &Ui, args: &Args, sources: &Sources, file: &Path) -> Result<Site, CommandError> {
+    let (template, notes) = snapshot::template_from_manifests(
+        &input(file),
+        &mut std::io::stdin().lock(),
+        &ReadOptions::default(),
+    )
+    .map_err(CommandError::usage)?;
+    for note in notes.iter().filter(|note| note.is_warning()) {
+        ui.warning(&note.message);
+    }
+    let mut snapshot = sources.snapshot.clone();
+    snapshot.template = Some(template);
+    let sources = Sources {
+        snapshot,
+        projects_from: sources.projects_from.clone(),
+    };
+    let what_if = args.what_if.resolve(ui, &sources.snapshot)?;
+    site_with(&sources, &args.sources, what_if, args.what_if.stored)
+}

@@ -1,0 +1,443 @@
+//! `patch-diff` as its users run it: what it shows, what it makes, exit codes.
+
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{LAB, Sandbox};
+
+const LABEL: &str = r#"[{"op":"add","path":"/metadata/labels/mylabel","value":"x"}]"#;
+
+/// The example's pod as `render` gives it.
+fn rendered() -> Value {
+    Sandbox::new()
+        .run(&["render", "--example", "-o", "json"])
+        .code(0)
+        .json()
+}
+
+/// The pod as an API server gives it back once it runs.
+fn live(mut pod: Value) -> Value {
+    pod["metadata"]["uid"] = json!("0f9c3d1e-5a9b-4c57-9c63-0d1b1b8a2f11");
+    pod["metadata"]["namespace"] = json!("cocalc");
+    pod["metadata"]["creationTimestamp"] = json!("2026-11-24T12:00:00Z");
+    pod["spec"]["nodeName"] = json!("node-1");
+    pod["spec"]["serviceAccountName"] = json!("default");
+    pod["spec"]["serviceAccount"] = json!("default");
+    pod["spec"]["dnsPolicy"] = json!("ClusterFirst");
+    pod["spec"]["volumes"].as_array_mut().unwrap().insert(
+        0,
+        json!({"name": "kube-api-access-abcde", "projected": {"sources": []}}),
+    );
+    pod["spec"]["containers"][0]["volumeMounts"].as_array_mut().unwrap().insert(
+        0,
+        json!({"name": "kube-api-access-abcde", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true}),
+    );
+    pod["status"] = json!({"phase": "Running"});
+    pod
+}
+
+#[test]
+fn the_diff_names_place_and_operation_behind_the_hunk() {
+    let run = Sandbox::new().run(&["patch-diff", "--example"]).code(1);
+    assert!(run.stdout.starts_with(&format!(
+        "--- project-{LAB}  without license patches\n+++ project-{LAB}  with 2 licenses\n"
+    )));
+    run.prints(" @@ metadata.labels <- f3d76abf op 1\n")
+        .prints(" @@ containers[0]=project volumeMounts <- 5e0a9e17 op 1\n")
+        .prints("+    mylabel: test123\n")
+        .says("f3d76abf   \"patch1\"          1 operation    CoCalc applies   RFC 6902 accepts");
+}
+
+#[test]
+fn exit_codes_are_those_of_kubectl_diff() {
+    let run = |args: &[&str]| Sandbox::new().run(&[&["patch-diff"], args].concat());
+    run(&["--example"]).code(1);
+    run(&["--example", "--exit-zero"]).code(0);
+    run(&[
+        "--example",
+        "--drop-license",
+        "f3d76abf",
+        "--drop-license",
+        "5e0a9e17",
+    ])
+    .code(0)
+    .prints_nothing();
+    run(&["--example", "-o", "json"]).code(0);
+    run(&["--example", "-o", "patch"]).code(0);
+    run(&["--example", "--nope"]).code(2);
+    run(&["--example", "--live"])
+        .code(2)
+        .says("has no live pod in the sources");
+    run(&["--example", "-p", r#"[{"op":"test","path":"/kind","value":"x"}]"#])
+        .code(1)
+        .says("TEST_OPERATION_FAILED");
+    run(&["--example", "-p", r#"[{"op":"add"}]"#])
+        .code(1)
+        .says("CoCalc drops it: operation 1 has no path");
+}
+
+#[test]
+fn the_report_has_gate_effects_and_both_verdicts() {
+    let patch = r#"[{"op":"replace","path":"/spec/priorityClassName","value":"high"},{"op":"remove","path":"/metadata/labels/nope"}]"#;
+    let report = Sandbox::new()
+        .run(&["patch-diff", "--example", "-p", patch, "-o", "json"])
+        .code(0)
+        .json();
+    let last = report["patches"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["gate"], "passes");
+    assert_eq!(last["operations"][0]["effect"], "added");
+    assert_eq!(last["operations"][1]["effect"], "nothing");
+    assert_eq!(report["verdict"]["cocalc"], "applies");
+    assert_eq!(report["verdict"]["rfc6902"], "rejects");
+    assert_eq!(report["after"]["spec"]["priorityClassName"], "high");
+    assert_eq!(report["before"]["spec"]["priorityClassName"], Value::Null);
+}
+
+#[test]
+fn a_failing_patch_prints_its_report_all_the_same() {
+    let patch =
+        r#"[{"op":"add","path":"/metadata/labels/a","value":"b"},{"op":"add","path":"/spec/x/y","value":1}]"#;
+    let report = Sandbox::new()
+        .run(&["patch-diff", "--example", "-p", patch, "-o", "json"])
+        .code(1)
+        .json();
+    assert_eq!(report["verdict"]["cocalc"], "fails");
+    assert_eq!(report["verdict"]["error"]["class"], "TypeError");
+    assert_eq!(report["verdict"]["error"]["operation"], 1);
+    assert_eq!(
+        report["after"]["metadata"]["labels"]["a"], "b",
+        "the half-patched document"
+    );
+}
+
+#[test]
+fn the_documents_recipe_gives_its_two_changes() {
+    let before = live(rendered());
+    let mut after = before.clone();
+    after["metadata"]["labels"]["mylabel2"] = json!("test123");
+    after["spec"]["serviceAccountName"] = json!("default2");
+    let sandbox = Sandbox::new()
+        .file("p1.json", &before.to_string())
+        .file("p2.json", &after.to_string());
+    let patch = sandbox
+        .run(&[
+            "patch-diff",
+            "--example",
+            "--before",
+            "p1.json",
+            "--after",
+            "p2.json",
+            "-o",
+            "license",
+        ])
+        .code(0);
+    let operations: Value = serde_json::from_str(&patch.stdout).unwrap();
+    assert_eq!(
+        operations,
+        json!([
+            {"op": "add", "path": "/metadata/labels/mylabel2", "value": "test123"},
+            {"op": "add", "path": "/spec/serviceAccountName", "value": "default2"},
+        ]),
+        "{}",
+        patch.stderr
+    );
+    assert_eq!(
+        patch.stdout.lines().count(),
+        1,
+        "one line for the license's field"
+    );
+}
+
+#[test]
+fn an_edit_of_a_live_pod_is_rebased_onto_the_template() {
+    let before = live(rendered());
+    let mut after = before.clone();
+    after["spec"]["containers"][0]["volumeMounts"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"name": "home", "mountPath": "/global"}));
+    let sandbox = Sandbox::new()
+        .file("p1.json", &before.to_string())
+        .file("p2.json", &after.to_string());
+    let run = sandbox
+        .run(&[
+            "patch-diff",
+            "--example",
+            "--before",
+            "p1.json",
+            "--after",
+            "p2.json",
+            "-o",
+            "patch",
+        ])
+        .code(0);
+    let operations: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(
+        operations.as_array().unwrap().last().unwrap()["path"],
+        "/spec/containers/0/volumeMounts/-"
+    );
+    assert_eq!(
+        operations[0],
+        json!({"op": "test", "path": "/spec/containers/0/name", "value": "project"})
+    );
+    let patched = sandbox
+        .run(&["render", "--example", "-p", run.stdout.trim(), "-o", "json"])
+        .code(0)
+        .json();
+    assert_eq!(
+        patched["spec"]["containers"][0]["volumeMounts"]
+            .as_array()
+            .unwrap()
+            .last()
+            .unwrap()["mountPath"],
+        "/global"
+    );
+    let bare = sandbox
+        .run(&[
+            "patch-diff",
+            "--example",
+            "--before",
+            "p1.json",
+            "--after",
+            "p2.json",
+            "-o",
+            "patch",
+            "--no-guards",
+        ])
+        .code(0);
+    assert!(!bare.stdout.contains("\"test\""), "{}", bare.stdout);
+    sandbox
+        .run(&[
+            "patch-diff",
+            "--example",
+            "22222222-2222-4222-8222-222222222222",
+            "--before",
+            "p1.json",
+            "--after",
+            "p2.json",
+        ])
+        .code(2)
+        .says("is the pod of project");
+}
+
+#[test]
+fn no_edit_gives_an_empty_patch_and_says_so() {
+    let pod = live(rendered()).to_string();
+    Sandbox::new()
+        .file("a.json", &pod)
+        .file("b.json", &pod)
+        .run(&[
+            "patch-diff",
+            "--example",
+            "--before",
+            "a.json",
+            "--after",
+            "b.json",
+            "-o",
+            "license",
+        ])
+        .code(0)
+        .prints("[]\n")
+        .says("no difference");
+}
+
+#[test]
+fn the_live_pod_less_what_kubernetes_added_equals_the_rendered_one() {
+    let sandbox = Sandbox::new().file("live.json", &{
+        let mut pod = live(rendered());
+        pod["metadata"]["labels"]["extra"] = json!("by hand");
+        pod.to_string()
+    });
+    let run = sandbox
+        .run(&["patch-diff", "--example", "-f", "live.json", "--live"])
+        .code(1);
+    let changed: Vec<&str> = run
+        .stdout
+        .lines()
+        .skip(2)
+        .filter(|line| line.starts_with(['+', '-']))
+        .collect();
+    assert_eq!(changed, ["-    extra: by hand"], "{}", run.stdout);
+    let back = sandbox
+        .run(&[
+            "patch-diff",
+            "--example",
+            "-f",
+            "live.json",
+            "--live",
+            "-o",
+            "license",
+        ])
+        .code(0);
+    assert_eq!(
+        back.stdout,
+        "[{\"op\":\"add\",\"path\":\"/metadata/labels/extra\",\"value\":\"by hand\"}]\n"
+    );
+}
+
+#[test]
+fn any_document_can_be_patched_without_a_source() {
+    let sandbox = Sandbox::new().file("a.yaml", "a: 1\nlist: [x]\n");
+    sandbox
+        .run(&[
+            "patch-diff",
+            "--before",
+            "a.yaml",
+            "-p",
+            r#"[{"op":"add","path":"/list/-","value":"z"}]"#,
+        ])
+        .code(1)
+        .prints("+- z\n")
+        .says("RFC 6902 accepts");
+    sandbox
+        .run(&["patch-diff", "--before", "a.yaml"])
+        .code(2)
+        .says("--before goes with --after or with a patch");
+}
+
+#[test]
+fn the_next_template_tells_which_operations_break_or_meet_another_element() {
+    let template: Value = serde_json::from_str(include_str!("data/example-template.json")).unwrap();
+    let mut moved = template.clone();
+    moved["spec"]["containers"]
+        .as_array_mut()
+        .unwrap()
+        .rotate_right(1);
+    let mut bare = template.clone();
+    bare["spec"].as_object_mut().unwrap().remove("volumes");
+    let sandbox = Sandbox::new()
+        .file("moved.json", &moved.to_string())
+        .file("bare.json", &bare.to_string());
+    sandbox
+        .run(&["patch-diff", "--example", "--new-template", "moved.json"])
+        .code(1)
+        .says("/spec/containers/0 was \"project\", and is \"datastore\" in the new template [new-template-other-element]");
+    sandbox
+        .run(&[
+            "patch-diff",
+            "--example",
+            "--new-template",
+            "moved.json",
+            "--fail-on",
+            "error",
+        ])
+        .code(0);
+    sandbox
+        .run(&[
+            "patch-diff",
+            "--example",
+            "--new-template",
+            "bare.json",
+            "--fail-on",
+            "error",
+        ])
+        .code(1);
+}
+
+#[test]
+fn the_editor_is_the_one_kubectl_would_take() {
+    let sandbox = Sandbox::new();
+    let script = sandbox.path().join("edit.sh");
+    std::fs::write(
+        &script,
+        "#!/bin/sh\nsed -i 's/mylabel: test123/mylabel: edited/' \"$1\"\n",
+    )
+    .unwrap();
+    let mut command = std::process::Command::new("env");
+    command
+        .arg(format!("KUBE_EDITOR=sh {}", script.display()))
+        .arg("EDITOR=false")
+        .arg(support::PLUGIN);
+    command.args(["patch-diff", "--example", "--edit", "-o", "license"]);
+    let run = sandbox.run_command(command, "").code(0);
+    assert_eq!(
+        run.stdout, "[{\"op\":\"replace\",\"path\":\"/metadata/labels/mylabel\",\"value\":\"edited\"}]\n",
+        "{}",
+        run.stderr
+    );
+    let mut command = std::process::Command::new("env");
+    command.args([
+        "EDITOR=true",
+        support::PLUGIN,
+        "patch-diff",
+        "--example",
+        "--edit",
+    ]);
+    sandbox.run_command(command, "").code(0).says("Edit cancelled");
+}
+
+#[test]
+fn an_external_diff_gets_two_folders_and_its_bad_arguments_are_told() {
+    let sandbox = Sandbox::new();
+    let mut command = std::process::Command::new("env");
+    command.args([
+        "KUBECTL_EXTERNAL_DIFF=diff -u -N --label=x,y",
+        support::PLUGIN,
+        "patch-diff",
+        "--example",
+    ]);
+    sandbox
+        .run_command(command, "")
+        .code(1)
+        .prints(&format!("/v1.Pod..project-{LAB}"))
+        .says("the argument \"--label=x,y\" is dropped");
+    let mut command = std::process::Command::new("env");
+    command.args([
+        "KUBECTL_EXTERNAL_DIFF=no-such-program",
+        support::PLUGIN,
+        "patch-diff",
+        "--example",
+    ]);
+    sandbox
+        .run_command(command, "")
+        .code(2)
+        .says("cannot run \"no-such-program\"");
+}
+
+#[test]
+fn secrets_are_masked_unless_they_are_asked_for() {
+    let patch =
+        r#"[{"op":"add","path":"/spec/containers/0/env/-","value":{"name":"API_TOKEN","value":"hunter2"}}]"#;
+    let run = |args: &[&str]| Sandbox::new().run(&[&["patch-diff", "--example", "-p", patch], args].concat());
+    let masked = run(&[]).code(1);
+    assert!(
+        !masked.stdout.contains("hunter2") && masked.stdout.contains("*** (after)"),
+        "{}",
+        masked.stdout
+    );
+    let report = run(&["-o", "json"]).code(0);
+    assert!(!report.stdout.contains("hunter2"), "{}", report.stdout);
+    run(&["--show-secrets"]).code(1).prints("hunter2");
+    run(&["-o", "license"]).code(0).prints("hunter2");
+}
+
+#[test]
+fn flags_that_exclude_each_other_name_both() {
+    let run = |args: &[&str]| {
+        Sandbox::new()
+            .run(&[&["patch-diff", "--example"], args].concat())
+            .code(2)
+    };
+    run(&["--live", "--edit"]).says("--live").says("--edit");
+    run(&["--live", "--after", "x"]).says("--live").says("--after");
+    run(&["--edit", "--after", "x"]).says("--edit").says("--after");
+    run(&["-p", LABEL, "--patch-file", "x"]).says("--patch");
+}
+
+#[test]
+fn colours_are_only_where_they_are_wanted() {
+    let plain = Sandbox::new().run(&["patch-diff", "--example"]).code(1);
+    assert!(!plain.stdout.contains('\u{1b}'));
+    let coloured = Sandbox::new()
+        .run(&["patch-diff", "--example", "--color", "always"])
+        .code(1);
+    assert!(
+        coloured
+            .stdout
+            .contains("\u{1b}[32m+    mylabel: test123\u{1b}[0m"),
+        "{}",
+        coloured.stdout
+    );
+}
