@@ -2,6 +2,8 @@
 //!
 //! One rule a function; each finding has a severity, the id of its rule, and a sentence.
 
+pub mod pod;
+
 use std::fmt;
 
 use crate::{

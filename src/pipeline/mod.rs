@@ -231,6 +231,15 @@ impl Rendered {
         leaves.chain(removed).collect()
     }
 
+    /// The step that took away the field at this path, if one did and nothing stands there again.
+    pub fn removed_by(&self, path: &[json_patch::PathPart]) -> Option<Stamp> {
+        if self.pod.exists(&keys(path)) {
+            return None;
+        }
+        let mut removals = self.removals.iter().rev();
+        removals.find(|gone| gone.path == path).map(|gone| gone.stamp)
+    }
+
     /// What a step number of the pod's document means.
     pub fn writer(&self, step: Stamp) -> provenance::Writer {
         self.steps.writer(step)

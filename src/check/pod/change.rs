@@ -1,0 +1,203 @@
+//! What the patches made of a pod that CoCalc, or the admin, can hardly want.
+//!
+//! Kubernetes accepts all of this. The template itself mounts a volume at `/home/user` and may well run a
+//! privileged sidecar, so only what is new or changed counts.
+
+use serde_json::Value;
+
+use super::{PodFinding, Report, at::At, containers::plain_path};
+
+/// What CoCalc itself puts into a project's pod.
+const PLATFORM: [&str; 6] = ["/home/user", "/cocalc", "/ext", "/tmp", "/secrets", "/data"];
+
+/// What Linux needs at these places. Mounts below them are usual (`/opt/lab`, `/usr/share/data`).
+const SYSTEM: [&str; 18] = [
+    "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/proc", "/root",
+    "/run", "/sbin", "/srv", "/sys", "/usr", "/var",
+];
+
+/// Compares the pod before license patches with the one after them. `before` is `null` where all of the pod is
+/// to be judged.
+///
+/// Paths lead into `after`.
+pub fn check_change(before: &Value, after: &Value) -> Vec<PodFinding> {
+    let mut report = Report::default();
+    let (before, after) = (At::root(before), At::root(after));
+    identity(&before, &after, &mut report);
+    for list in ["initContainers", "containers"] {
+        for container in after.get("spec").get(list).items() {
+            let was = find(&before.get("spec").get(list), container.get("name").text());
+            mounts(was.as_ref(), &container, &mut report);
+            privileged(was.as_ref(), &container, &mut report);
+        }
+    }
+    host(&before, &after, &mut report);
+    report.findings
+}
+
+/// The element of this name.
+fn find<'v>(list: &At<'v>, name: &str) -> Option<At<'v>> {
+    list.items().find(|item| item.get("name").text() == name)
+}
+
+/// CoCalc finds a project's pod by its name and labels.
+fn identity(before: &At<'_>, after: &At<'_>, report: &mut Report) {
+    if !before.is_set() {
+        return;
+    }
+    for path in [
+        &["metadata", "name"][..],
+        &["metadata", "labels", "run"],
+        &["metadata", "labels", "project_id"],
+    ] {
+        let (was, is) = (before.at(path), after.at(path));
+        if was.is_set() && was.value() != is.value() {
+            let now = if is.is_set() {
+                format!("is {} now", is.value())
+            } else {
+                "is gone".to_owned()
+            };
+            report.warning(
+                "project-identity",
+                &is,
+                format!("it was {} and {now}: CoCalc finds a project's pod by it, and would lose the pod", was.value()),
+            );
+        }
+    }
+}
+
+fn mounts(was: Option<&At<'_>>, container: &At<'_>, report: &mut Report) {
+    for mount in container.get("volumeMounts").items() {
+        let path = mount.get("mountPath");
+        let known = was.is_some_and(|was| {
+            was.get("volumeMounts").items().any(|old| {
+                old.get("mountPath").value() == path.value() && old.get("name").value() == mount.get("name").value()
+            })
+        });
+        if known || path.text().is_empty() {
+            continue;
+        }
+        let place = plain_path(path.text());
+        let above = |of: &str| {
+            place == "/" || place == of || of.strip_prefix(&*place).is_some_and(|rest| rest.starts_with('/'))
+        };
+        if let Some(hidden) = PLATFORM.iter().find(|hidden| above(hidden)) {
+            report.warning(
+                "mount-hides-platform",
+                &path,
+                format!("a volume at {place} hides CoCalc's own {hidden}; mount it below, or at a place of its own"),
+            );
+        } else if SYSTEM.contains(&&*place) {
+            report.warning(
+                "mount-hides-system",
+                &path,
+                format!("a volume at {place} hides what the image has there; mount it below"),
+            );
+        } else if place.starts_with("/home/user/") {
+            report.note(
+                "mount-in-home",
+                &path,
+                "the kubelet makes the mount point in the project's home directory, owned by root",
+            );
+        }
+    }
+}
+
+fn privileged(was: Option<&At<'_>>, container: &At<'_>, report: &mut Report) {
+    let path = ["securityContext", "privileged"];
+    let field = container.at(&path);
+    if field.is_true() && !was.is_some_and(|was| was.at(&path).is_true()) {
+        report.warning(
+            "privileged-container",
+            &field,
+            "whoever gets into this container has its node",
+        );
+    }
+}
+
+fn host(before: &At<'_>, after: &At<'_>, report: &mut Report) {
+    for name in ["hostNetwork", "hostPID", "hostIPC"] {
+        let field = after.get("spec").get(name);
+        if field.is_true() && !before.get("spec").get(name).is_true() {
+            report.warning("host-namespace", &field, format!("{name} lets the project see its node's own"));
+        }
+    }
+    for volume in after.at(&["spec", "volumes"]).items() {
+        let host = volume.get("hostPath");
+        let was = find(&before.at(&["spec", "volumes"]), volume.get("name").text());
+        if host.is_set() && was.is_none_or(|was| was.get("hostPath").value() != host.value()) {
+            report.warning(
+                "host-path",
+                &host,
+                format!("it gives the project {} of whatever node it runs on", host.get("path").value()),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::json_patch::PathPart;
+
+    fn rules(before: &Value, after: &Value) -> Vec<&'static str> {
+        check_change(before, after)
+            .into_iter()
+            .map(|found| found.finding.rule)
+            .collect()
+    }
+
+    fn mounted_at(path: &str) -> Value {
+        json!({"spec": {"containers": [{"name": "project", "volumeMounts": [{"name": "v", "mountPath": path}]}]}})
+    }
+
+    #[test]
+    fn a_mount_at_or_above_what_cocalc_needs_is_a_warning_and_one_below_is_fine() {
+        for path in ["/home/user", "/home", "/", "/cocalc/", "/secrets", "//data"] {
+            assert_eq!(rules(&json!({}), &mounted_at(path)), ["mount-hides-platform"], "{path}");
+        }
+        for path in ["/usr", "/etc/", "/dev"] {
+            assert_eq!(rules(&json!({}), &mounted_at(path)), ["mount-hides-system"], "{path}");
+        }
+        for path in ["/data/lab", "/usr/share/lab", "/dev/shm", "/lab", "/extra", "/ext/lab"] {
+            assert_eq!(rules(&json!({}), &mounted_at(path)), [""; 0], "{path}");
+        }
+        assert_eq!(rules(&json!({}), &mounted_at("/home/user/lab")), ["mount-in-home"]);
+    }
+
+    #[test]
+    fn what_the_template_mounts_itself_is_no_finding() {
+        assert_eq!(rules(&mounted_at("/home/user"), &mounted_at("/home/user")), [""; 0]);
+    }
+
+    #[test]
+    fn a_changed_name_or_label_loses_the_pod() {
+        let before = json!({"metadata": {"name": "project-1", "labels": {"run": "project", "project_id": "1"}}});
+        assert_eq!(rules(&before, &before), [""; 0]);
+        let mut after = before.clone();
+        after["metadata"]["labels"]["extra"] = json!("x");
+        assert_eq!(rules(&before, &after), [""; 0]);
+        after["metadata"]["labels"]["run"] = json!("other");
+        assert_eq!(rules(&before, &after), ["project-identity"]);
+        let gone = check_change(&before, &json!({"metadata": {"name": "project-1"}}));
+        assert_eq!(gone.len(), 2);
+        assert!(gone[0].finding.message.contains("is gone"), "{gone:?}");
+        assert_eq!(gone[0].path, ["metadata", "labels", "run"].map(|name| PathPart::Name(name.into())));
+    }
+
+    #[test]
+    fn what_opens_the_node_is_a_warning_if_a_patch_brought_it() {
+        let opened = json!({"spec": {
+            "hostNetwork": true, "hostPID": true,
+            "volumes": [{"name": "v", "hostPath": {"path": "/"}}],
+            "containers": [{"name": "project", "securityContext": {"privileged": true}}],
+        }});
+        assert_eq!(
+            rules(&json!({}), &opened),
+            ["privileged-container", "host-namespace", "host-namespace", "host-path"]
+        );
+        assert_eq!(rules(&opened, &opened), [""; 0]);
+    }
+}

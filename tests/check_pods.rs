@@ -1,0 +1,473 @@
+//! The offline verdict on pods, held against a real API server.
+//!
+//! A pod that the server refuses while decoding or validating must get an `error`, one that it accepts must not,
+//! and the fields must have the server's names. The pods are single changes of two accepted ones: every field
+//! left out, of a wrong type, empty, too long, out of range, doubled, beside an unknown one; and the list of
+//! tests/data/pods.txt, where somebody thought about it.
+
+mod support;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{BufRead as _, BufReader, Write as _},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use kubectl_cocalc::{
+    check::{
+        Severity,
+        pod::{PodFinding, check_pod},
+    },
+    json::Json,
+    json_patch::{Document, Key},
+};
+use serde_json::{Value, json};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// An API server of its own, ended with the test.
+struct Server {
+    child: Child,
+    kubeconfig: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+const NAMESPACE: &str = "cocalc";
+
+impl Server {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let program = root().join("tests/testapi/bin/testapi");
+        let mut child = Command::new(&program)
+            .arg(folder.path())
+            .arg(
+                "--enable-admission-plugins=NamespaceLifecycle,ServiceAccount,LimitRanger,ResourceQuota,PodSecurity,\
+                 Priority,DefaultTolerationSeconds,RuntimeClass",
+            )
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}; `tests/run testapi` builds it", program.display()));
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("its output"))
+            .read_line(&mut line)
+            .expect("a line");
+        let kubeconfig = line.split_whitespace().nth(2).map(PathBuf::from);
+        let server = Self {
+            child,
+            kubeconfig: kubeconfig.unwrap_or_else(|| panic!("the server said {line:?}")),
+            _folder: folder,
+        };
+        server.kubectl(&["create", "namespace", NAMESPACE]);
+        server.kubectl(&["-n", NAMESPACE, "create", "serviceaccount", "default"]);
+        server
+    }
+
+    fn kubectl(&self, args: &[&str]) {
+        let kubectl = root().join("tests/testapi/bin/kubectl");
+        let done = Command::new(kubectl)
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(args)
+            .output()
+            .expect("kubectl runs");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    fn ask(&self, pods: &[Value]) -> Vec<Answer> {
+        let mut node = Command::new("node")
+            .arg(root().join("tests/peers/create_pods.js"))
+            .arg(&self.kubeconfig)
+            .arg(NAMESPACE)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("node runs");
+        let mut input = node.stdin.take().expect("its input");
+        let output = BufReader::new(node.stdout.take().expect("its output"));
+        let lines: Vec<String> = pods.iter().map(ToString::to_string).collect();
+        let writer = std::thread::spawn(move || {
+            for line in lines {
+                writeln!(input, "{line}").expect("node reads");
+            }
+        });
+        let answers = output
+            .lines()
+            .map(|line| Answer::read(&serde_json::from_str(&line.expect("a line")).expect("JSON")))
+            .collect();
+        writer.join().expect("all written");
+        assert!(node.wait().expect("node ends").success());
+        answers
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It ends when its input does.
+        drop(self.child.stdin.take());
+        let end = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < end {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What the server said of a pod.
+struct Answer {
+    code: u64,
+    message: String,
+    /// Reason and field of each cause.
+    causes: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Accepted,
+    Refused,
+    /// Another layer than decoding and validation has refused it.
+    Hidden,
+}
+
+impl Answer {
+    fn read(json: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let causes = json[2].as_array().expect("causes");
+        Self {
+            code: json[0].as_u64().expect("a code"),
+            message: text(&json[1]),
+            causes: causes.iter().map(|cause| (text(&cause[0]), text(&cause[1]))).collect(),
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        match self.code {
+            201 => Verdict::Accepted,
+            400 if self.message.contains("namespace of the provided object") => Verdict::Hidden,
+            400 | 422 => Verdict::Refused,
+            _ => Verdict::Hidden,
+        }
+    }
+
+    /// The fields it names, as far as it names them.
+    fn fields(&self) -> BTreeSet<String> {
+        if self.code == 422 {
+            return self.causes.iter().map(|(_, field)| field.clone()).collect();
+        }
+        let unknown = self.message.split("unknown field \"").skip(1);
+        unknown
+            .filter_map(|rest| rest.split('"').next())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The field of a wrong type, without indices: `spec.containers.env.value`.
+    fn wrong_type(&self) -> Option<&str> {
+        let rest = self.message.split("Go struct field ").nth(1)?;
+        rest.split_whitespace().next()?.split_once('.').map(|(_, field)| field)
+    }
+}
+
+struct Case {
+    name: String,
+    pod: Value,
+}
+
+fn read(name: &str) -> Value {
+    let text = std::fs::read_to_string(root().join("tests/data").join(name)).expect("a file");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// The built-in example's pod, with a value for each placeholder.
+fn example() -> Value {
+    let text = std::fs::read_to_string(root().join("tests/data/example-template.json")).expect("a file");
+    let text = text
+        .replace("{project_id}", support::LAB)
+        .replace("{PROJECT_IMAGE}", "registry.example/cocalc/project")
+        .replace("{PROJECT_TAG}", "20230110-1143")
+        .replace("{extra_env}", "e30=")
+        .replace("{project_config}", "e30=");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// Every place of the document.
+fn places(value: &Value, pointer: String, all: &mut Vec<String>) {
+    all.push(pointer.clone());
+    match value {
+        Value::Array(list) => {
+            for (index, element) in list.iter().enumerate() {
+                places(element, format!("{pointer}/{index}"), all);
+            }
+        }
+        Value::Object(map) => {
+            for (name, member) in map {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                places(member, format!("{pointer}/{name}"), all);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// All single changes of a pod that need no thought.
+fn changes(base: &str, pod: &Value) -> Vec<Case> {
+    let mut all = Vec::new();
+    places(pod, String::new(), &mut all);
+    let mut cases = Vec::new();
+    let mut change = |what: &str, pointer: &str, edit: &dyn Fn(&mut Value)| {
+        let mut changed = pod.clone();
+        edit(changed.pointer_mut(pointer).expect("a place"));
+        cases.push(Case {
+            name: format!("{base}: {what} {pointer}"),
+            pod: changed,
+        });
+    };
+    for pointer in all.iter().filter(|pointer| !pointer.is_empty()) {
+        let put = |value: Value| move |place: &mut Value| *place = value.clone();
+        change("null at", pointer, &put(Value::Null));
+        match pod.pointer(pointer).expect("a place") {
+            Value::String(text) => {
+                change("number at", pointer, &put(json!(7)));
+                change("empty", pointer, &put(json!("")));
+                change("odd text at", pointer, &put(json!("Bad Value!")));
+                change("long text at", pointer, &put(json!("a".repeat(300))));
+                change("slashes at", pointer, &put(json!("/a/../b")));
+                change("upper case at", pointer, &put(json!(text.to_uppercase())));
+                change("list at", pointer, &put(json!([])));
+            }
+            Value::Number(_) => {
+                change("text at", pointer, &put(json!("x")));
+                change("text of a number at", pointer, &put(json!("12")));
+                change("negative", pointer, &put(json!(-1)));
+                change("zero", pointer, &put(json!(0)));
+                change("fraction at", pointer, &put(json!(1.5)));
+                change("large", pointer, &put(json!(70_000)));
+                change("larger than 32 bits", pointer, &put(json!(5_000_000_000_i64)));
+                change("1e30 at", pointer, &put(json!(1e30)));
+            }
+            Value::Bool(truth) => {
+                change("text at", pointer, &put(json!("true")));
+                change("other truth at", pointer, &put(json!(!truth)));
+            }
+            Value::Array(_) => {
+                change("map at", pointer, &put(json!({})));
+                change("empty list at", pointer, &put(json!([])));
+                change("text at", pointer, &put(json!("x")));
+                change("null in", pointer, &|list: &mut Value| {
+                    list.as_array_mut().expect("a list").push(Value::Null);
+                });
+                change("first again in", pointer, &|list: &mut Value| {
+                    let list = list.as_array_mut().expect("a list");
+                    list.extend(list.first().cloned());
+                });
+            }
+            Value::Object(_) => {
+                change("list at", pointer, &put(json!([])));
+                change("empty map at", pointer, &put(json!({})));
+                change("text at", pointer, &put(json!("x")));
+                change("unknown field in", pointer, &|map: &mut Value| map["zzUnknown"] = json!("x"));
+            }
+            Value::Null => {}
+        }
+        let (parent, name) = pointer.rsplit_once('/').expect("not the root");
+        let name = name.replace("~1", "/").replace("~0", "~");
+        change(&format!("without {name} in"), parent, &|parent: &mut Value| match parent {
+            Value::Array(list) => drop(list.remove(name.parse().expect("an index"))),
+            parent => drop(parent.as_object_mut().expect("a map").remove(&name)),
+        });
+        if pod.pointer(parent).is_some_and(Value::is_object) {
+            change(&format!("upper case name {name} in"), parent, &|parent: &mut Value| {
+                let map = parent.as_object_mut().expect("a map");
+                let value = map.remove(&name).expect("a member");
+                map.insert(name.to_uppercase(), value);
+            });
+        }
+    }
+    cases
+}
+
+/// A line of tests/data/pods.txt: `POINTER=JSON` and `-POINTER`, joined by ` ; `.
+fn edited(base: &Value, line: &str) -> Value {
+    let mut document = Document::from_json(&Json::from(base), 0);
+    for (index, part) in line.split(" ; ").enumerate() {
+        let part = part.trim();
+        let stamp = u32::try_from(index).expect("few") + 1;
+        let (pointer, value) = match part.strip_prefix('-') {
+            Some(pointer) => (pointer, None),
+            None => part
+                .split_once('=')
+                .map(|(pointer, value)| (pointer, Some(value)))
+                .unwrap_or_else(|| panic!("{part}")),
+        };
+        let names: Vec<String> = pointer
+            .split('/')
+            .skip(1)
+            .map(|token| token.replace("~1", "/").replace("~0", "~"))
+            .collect();
+        let keys: Vec<Key<'_>> = names
+            .iter()
+            .map(|name| match name.parse() {
+                Ok(index) => Key::Index(index),
+                Err(_) if name == "+" => Key::End,
+                Err(_) => Key::Name(name),
+            })
+            .collect();
+        match value {
+            None => assert!(document.remove(&keys, stamp), "{line}"),
+            Some(value) => {
+                let value: Value = serde_json::from_str(value).unwrap_or_else(|error| panic!("{line}: {error}"));
+                document
+                    .set(&keys, &Json::from(&value), stamp)
+                    .unwrap_or_else(|error| panic!("{line}: {error}"));
+            }
+        }
+    }
+    document.to_value().expect("a value")
+}
+
+fn corpus() -> Vec<Case> {
+    let (example, rich) = (example(), read("rich-pod.json"));
+    let mut cases = vec![
+        Case {
+            name: "the example".into(),
+            pod: example.clone(),
+        },
+        Case {
+            name: "the rich pod".into(),
+            pod: rich.clone(),
+        },
+    ];
+    cases.extend(changes("example", &example));
+    cases.extend(changes("rich", &rich));
+    let lines = std::fs::read_to_string(root().join("tests/data/pods.txt")).expect("a file");
+    for line in lines.lines().filter(|line| line.starts_with(['/', '-'])) {
+        cases.push(Case {
+            name: line.to_owned(),
+            pod: edited(&example, line),
+        });
+    }
+    for patch in read("example-patches.json").as_array().expect("a list") {
+        let operations = patch["patch"].as_array().expect("operations");
+        cases.push(Case {
+            name: patch["name"].as_str().expect("a name").to_owned(),
+            pod: kubectl_cocalc::json_patch::strict(&example, operations).expect("a good patch"),
+        });
+    }
+    cases
+}
+
+fn errors(findings: &[PodFinding]) -> impl Iterator<Item = &PodFinding> {
+    findings
+        .iter()
+        .filter(|found| found.finding.severity == Severity::Error)
+}
+
+/// A mount that is not found because something else is wrong with its volume is nobody's fault.
+fn is_consequence(pod: &Value, reason: &str, field: &str) -> bool {
+    if reason != "FieldValueNotFound" || !(field.contains(".volumeMounts[") || field.contains(".volumeDevices[")) {
+        return false;
+    }
+    let pointer = format!("/{}", field.replace('.', "/").replace('[', "/").replace(']', ""));
+    let name = pod.pointer(&pointer);
+    let volumes = pod.pointer("/spec/volumes").and_then(Value::as_array);
+    volumes.is_some_and(|volumes| volumes.iter().any(|volume| volume.get("name") == name))
+}
+
+fn without_indices(field: &str) -> String {
+    let mut plain = String::new();
+    let mut inside = false;
+    for c in field.chars() {
+        match c {
+            '[' => inside = true,
+            ']' => inside = false,
+            c if !inside => plain.push(c),
+            _ => {}
+        }
+    }
+    plain
+}
+
+#[test]
+fn the_api_server_and_the_offline_check_agree_on_every_pod() {
+    let cases = corpus();
+    let server = Server::start();
+    let pods: Vec<Value> = cases.iter().map(|case| case.pod.clone()).collect();
+    let answers = server.ask(&pods);
+    assert_eq!(answers.len(), cases.len());
+
+    let mut counts = BTreeMap::new();
+    let (mut missed, mut false_alarms, mut other_fields) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut fields, mut fields_found) = (0, 0);
+    for (case, answer) in cases.iter().zip(&answers) {
+        let verdict = answer.verdict();
+        *counts.entry(format!("{verdict:?}")).or_insert(0_usize) += 1;
+        let findings = check_pod(&case.pod);
+        let ours: BTreeSet<&str> = errors(&findings).map(|found| &*found.field).collect();
+        match verdict {
+            Verdict::Hidden => {}
+            Verdict::Accepted if ours.is_empty() => {}
+            Verdict::Accepted => {
+                let messages: Vec<_> = errors(&findings).map(|f| format!("{}: {}", f.field, f.finding.message)).collect();
+                false_alarms.push(format!("{}\n    ours: {messages:?}", case.name));
+            }
+            Verdict::Refused if ours.is_empty() => {
+                missed.push(format!("{}\n    server: {}", case.name, answer.message));
+            }
+            Verdict::Refused => {
+                let named = answer.fields();
+                let wanted: Vec<&String> = named
+                    .iter()
+                    .filter(|field| !field.is_empty())
+                    .filter(|field| {
+                        !answer.causes.iter().any(|(reason, of)| of == *field && is_consequence(&case.pod, reason, of))
+                    })
+                    .collect();
+                fields += wanted.len();
+                for field in wanted {
+                    if ours.contains(&**field) {
+                        fields_found += 1;
+                    } else {
+                        other_fields.push(format!("{}\n    server: {field}\n    ours: {ours:?}", case.name));
+                    }
+                }
+                if let Some(field) = answer.wrong_type() {
+                    fields += 1;
+                    if ours.iter().any(|ours| without_indices(ours) == field) {
+                        fields_found += 1;
+                    } else {
+                        other_fields.push(format!("{}\n    server: {field}\n    ours: {ours:?}", case.name));
+                    }
+                }
+            }
+        }
+    }
+    let refused = counts.get("Refused").copied().unwrap_or(0);
+    let show = |what: &str, list: &[String]| {
+        for line in list.iter().take(400) {
+            println!("{what}: {line}");
+        }
+    };
+    show("missed", &missed);
+    show("false alarm", &false_alarms);
+    show("other field", &other_fields);
+    println!(
+        "{} pods: {counts:?}; found {} of {refused} refused, {} false alarms, {fields_found} of {fields} fields",
+        cases.len(),
+        refused - missed.len(),
+        false_alarms.len(),
+    );
+    assert!(refused >= 200 && counts["Accepted"] >= 100, "the corpus is too small");
+    assert!(false_alarms.is_empty(), "{} false alarms", false_alarms.len());
+    assert!((refused - missed.len()) * 100 >= refused * 95, "{} missed", missed.len());
+    assert!(fields_found * 100 >= fields * 95, "{} other fields", other_fields.len());
+}
+
