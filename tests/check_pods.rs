@@ -171,9 +171,12 @@ impl Answer {
     }
 
     /// The field of a wrong type, without indices: `spec.containers.env.value`.
-    fn wrong_type(&self) -> Option<&str> {
+    fn wrong_type(&self) -> Option<String> {
         let rest = self.message.split("Go struct field ").nth(1)?;
-        rest.split_whitespace().next()?.split_once('.').map(|(_, field)| field)
+        let (_, field) = rest.split_whitespace().next()?.split_once('.')?;
+        // Go names embedded types too: `spec.volumes.VolumeSource.nfs`.
+        let names = field.split('.').filter(|name| !name.starts_with(|c: char| c.is_ascii_uppercase()));
+        Some(names.collect::<Vec<_>>().join("."))
     }
 }
 

@@ -18,7 +18,7 @@ mod scheduling;
 mod spec;
 mod volumes;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use serde_json::Value;
 
@@ -55,7 +55,22 @@ pub fn check_pod(pod: &Value) -> Vec<PodFinding> {
     let mut report = Report::default();
     decode::decode(&at, &mut report);
     if pod.is_object() {
+        let wrong: HashSet<Vec<PathPart>> = report
+            .findings
+            .iter()
+            .filter(|found| found.finding.rule == "pod-wrong-type")
+            .map(|found| found.path.clone())
+            .collect();
+        let decoded = report.findings.len();
         spec::validate(&at, &mut report);
+        // Of what could not be read nothing more is told.
+        let mut number = 0;
+        report.findings.retain(|found| {
+            number += 1;
+            number <= decoded
+                || wrong.is_empty()
+                || !(0..=found.path.len()).any(|end| wrong.contains(&found.path[..end]))
+        });
     }
     report.findings
 }

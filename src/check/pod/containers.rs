@@ -359,7 +359,11 @@ pub(super) fn key_reference_divisor(
     report: &mut Report,
 ) -> Option<&'static str> {
     let value = report.quantity(divisor).filter(|value| *value != Quantity::ZERO)?;
-    let is = |texts: &[&str]| texts.iter().any(|text| Quantity::parse(text) == Some(value));
+    let binary = divisor.text().ends_with('i');
+    let is = |texts: &[&str]| {
+        let mut texts = texts.iter().filter(|text| text.ends_with('i') == binary);
+        texts.any(|text| Quantity::parse(text) == Some(value))
+    };
     match resource {
         "limits.cpu" | "requests.cpu" => {
             (!is(&["1m", "1"])).then_some("the divisor of cpu is 1m or 1")
@@ -582,9 +586,7 @@ pub(super) fn resources(at: &At<'_>, of_pod: bool, around: &Surroundings<'_, '_>
         if let Some(wrong) = resource_name(name, of_pod) {
             report.error("pod-resource-name", &value, format!("{name:?} is no resource of a container: {wrong}"));
         }
-        let Some(quantity) = report.quantity(&value) else {
-            continue;
-        };
+        let Some(quantity) = amount(&value, report) else { continue };
         if quantity.is_negative() {
             report.error("pod-out-of-range", &value, "it may not be negative");
         }
@@ -599,12 +601,10 @@ pub(super) fn resources(at: &At<'_>, of_pod: bool, around: &Surroundings<'_, '_>
         }
     }
     for (name, request) in requests.entries() {
-        let Some(wanted) = report.quantity(&request) else {
-            continue;
-        };
+        let Some(wanted) = amount(&request, report) else { continue };
         let limit = limits.key(name);
         let fixed = is_extended(name) || is_huge_page(name);
-        if !limit.is_set() {
+        if limits.value().get(name).is_none() {
             if fixed {
                 report.error_at(
                     "pod-required",
@@ -615,7 +615,7 @@ pub(super) fn resources(at: &At<'_>, of_pod: bool, around: &Surroundings<'_, '_>
             }
             continue;
         }
-        let Some(most) = report.quantity(&limit) else { continue };
+        let Some(most) = amount(&limit, report) else { continue };
         if fixed && wanted != most || wanted > most {
             let must = if fixed { "equal" } else { "not exceed" };
             report.error_full(
@@ -635,6 +635,15 @@ pub(super) fn resources(at: &At<'_>, of_pod: bool, around: &Surroundings<'_, '_>
         report.error("pod-forbidden", at, "hugepages need cpu or memory too");
     }
     claims(&at.get("claims"), of_pod, around, report);
+}
+
+/// The amount of a resource that is named; `null` is none of it.
+fn amount(at: &At<'_>, report: &Report) -> Option<Quantity> {
+    if at.is_set() {
+        report.quantity(at)
+    } else {
+        Some(Quantity::ZERO)
+    }
 }
 
 fn shown(at: &At<'_>) -> String {

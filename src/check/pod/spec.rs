@@ -50,7 +50,9 @@ fn identity(pod: &At<'_>, report: &mut Report) {
                 format!("a pod has {name} {wanted}, and this is {:?}", field.text()),
             );
         }
-        if field.text().is_empty() && pod.value().is_object() {
+        if field.is_set() && !field.value().is_string() {
+            report.error("pod-kind", &field, format!("{name} must be a string"));
+        } else if field.text().is_empty() {
             report.note("pod-kind-missing", &field, format!("without {name} the API server takes it as {wanted}"));
         }
     }
@@ -106,10 +108,18 @@ fn metadata(pod: &At<'_>, report: &mut Report) {
     }
     owners(&meta.get("ownerReferences"), report);
     let finalizers = meta.get("finalizers");
+    let standard = ["kubernetes", "orphan", "foregroundDeletion"];
     for finalizer in finalizers.items() {
         if let Some(wrong) = names::qualified_name(finalizer.text()) {
             report.error_at("pod-name", &finalizer, finalizers.field(), wrong);
         }
+        if !finalizer.text().contains('/') && !standard.contains(&finalizer.text()) {
+            report.error("pod-name", &finalizer, "it needs a domain: example.com/name");
+        }
+    }
+    let has = |name: &str| finalizers.items().any(|finalizer| finalizer.text() == name);
+    if has("orphan") && has("foregroundDeletion") {
+        report.error("pod-one-of", &finalizers, "orphan and foregroundDeletion exclude each other");
     }
     for name in ["uid", "resourceVersion", "creationTimestamp"] {
         let field = meta.get(name);
@@ -124,11 +134,14 @@ fn metadata(pod: &At<'_>, report: &mut Report) {
 }
 
 fn owners(list: &At<'_>, report: &mut Report) {
-    let mut controller = false;
+    let mut controller: Option<At<'_>> = None;
     for owner in list.items() {
         for name in ["apiVersion", "kind", "name", "uid"] {
             let field = owner.get(name);
-            if field.text().is_empty() {
+            // A group and a version, or a version alone.
+            let no_version = name == "apiVersion"
+                && (field.text().matches('/').count() > 1 || field.text().ends_with('/'));
+            if field.text().is_empty() || no_version {
                 report.error_at(
                     "pod-required",
                     &field,
@@ -141,10 +154,11 @@ fn owners(list: &At<'_>, report: &mut Report) {
             report.error_at("pod-invalid", &owner, list.field(), "an Event owns nothing");
         }
         if owner.get("controller").is_true() {
-            if controller {
+            // The API server leaves out what is there twice.
+            if controller.as_ref().is_some_and(|first| first.value() != owner.value()) {
                 report.error_at("pod-invalid", &owner, list.field(), "a pod has one controller");
             }
-            controller = true;
+            controller.get_or_insert(owner);
         }
     }
 }

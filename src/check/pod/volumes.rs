@@ -126,12 +126,7 @@ pub(super) fn volumes<'v>(pod: &At<'v>, report: &mut Report) -> Volumes<'v> {
         if volume.get("ephemeral").is_set() && !pod_name.is_empty() && !name.text().is_empty() {
             let claim = format!("{pod_name}-{}", name.text());
             if let Some(wrong) = names::dns_subdomain(&claim) {
-                report.error_at(
-                    "pod-name",
-                    &name,
-                    format!("{}.ephemeral.name", volume.field()),
-                    format!("the claim {claim:?} would be made: {wrong}"),
-                );
+                report.error("pod-name", &name, format!("the claim {claim:?} would be made: {wrong}"));
             }
         }
     }
