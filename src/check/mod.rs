@@ -2,13 +2,15 @@
 //!
 //! One rule a function; each finding has a severity, the id of its rule, and a sentence.
 
+pub mod operations;
 pub mod pod;
+pub mod rules;
 
 use std::fmt;
 
 use crate::{
     json::Json,
-    json_patch::{Effect, Gate, Reason as DropReason},
+    json_patch::{Gate, Reason as DropReason},
     pipeline::{
         Judged, Known, Rendered, STAND_IN, Site, Subject, licenses::State, quota::Reason, template::Prepared,
     },
@@ -80,7 +82,7 @@ pub fn findings(site: &Site, subject: Subject<'_>, rendered: &Rendered) -> Vec<F
         });
         findings.extend(dropped);
     }
-    operations_without_effect(rendered, &mut findings);
+    findings.extend(operations::without_effect(rendered));
     quota_without_a_place(rendered, &mut findings);
     placeholders(subject, rendered, &mut findings);
     findings
@@ -258,29 +260,6 @@ fn patch_dropped(site: &Site, id: &str, reason: &DropReason) -> Finding {
     let name = license_name(site.license(id).map_or("", |license| &license.title), id);
     let message = format!("CoCalc drops the whole patch of {name} in silence: {reason}");
     Finding::new("patch-dropped", severity, message)
-}
-
-/// Operations that CoCalc accepts and that do nothing.
-fn operations_without_effect(rendered: &Rendered, findings: &mut Vec<Finding>) {
-    for patch in &rendered.patches {
-        let operations = patch.operations();
-        for (i, (operation, effect)) in operations.iter().zip(&patch.effects).enumerate() {
-            if *effect == Effect::Nothing {
-                findings.push(Finding::new(
-                    "operation-without-effect",
-                    Severity::Warning,
-                    format!(
-                        "{}: operation {} of {} does nothing: {} {}",
-                        license_name(&patch.title, &patch.license),
-                        i + 1,
-                        operations.len(),
-                        operation.op(),
-                        operation.path(),
-                    ),
-                ));
-            }
-        }
-    }
 }
 
 fn quota_without_a_place(rendered: &Rendered, findings: &mut Vec<Finding>) {

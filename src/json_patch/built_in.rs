@@ -150,7 +150,7 @@ pub(super) fn inherited(class: Class, name: &JsString) -> Value {
 }
 
 /// Whether every plain object inherits something under this name, `__proto__` included.
-pub(super) fn is_inherited_by_objects(name: &str) -> bool {
+pub(crate) fn is_inherited_by_objects(name: &str) -> bool {
     name == "__proto__" || on_prototype(Class::Object, name).is_some()
 }
 

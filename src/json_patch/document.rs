@@ -60,6 +60,23 @@ pub struct Leaf {
     pub origin: Stamp,
 }
 
+/// What stands at a place of a [`Document`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape<'d> {
+    /// Nothing: no member or element, or `undefined`.
+    Nothing,
+    /// `null`
+    Null,
+    /// A string; `None` if it holds half of a surrogate pair.
+    Text(Option<&'d str>),
+    /// A number or a boolean.
+    Scalar,
+    /// A list of so many elements.
+    List(usize),
+    /// A map.
+    Map,
+}
+
 /// Why a value cannot be put at a path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SetError {
@@ -874,6 +891,44 @@ impl Document {
         match &self.find(path)?.value {
             Value::String(string) => string.as_str(),
             _ => None,
+        }
+    }
+
+    /// Goes down from the root in one pass: `visit` gets what stands there and the step that last put it or one of
+    /// its parents, and answers with the key to go on with, or `None` to stop. Where a key leads to nothing,
+    /// `visit` is told so once more, with the step of what it stands below, and its answer is not asked for.
+    pub fn walk<'d, 'k>(&'d self, visit: &mut dyn FnMut(Shape<'d>, Stamp) -> Option<Key<'k>>) {
+        let mut slot = &self.root;
+        let mut put = slot.put;
+        loop {
+            let shape = match &slot.value {
+                Value::Undefined | Value::Function(_) => Shape::Nothing,
+                Value::Null => Shape::Null,
+                Value::String(text) => Shape::Text(text.as_str()),
+                Value::Bool(_) | Value::Number(_) => Shape::Scalar,
+                Value::List(list) => Shape::List(list.elements.len()),
+                Value::Map(_) => Shape::Map,
+            };
+            let Some(key) = visit(shape, put) else { return };
+            let next = match (&slot.value, key) {
+                (Value::Map(members), Key::Name(name)) => members
+                    .find_str(name)
+                    .ok()
+                    .and_then(|at| members.entries.get(at))
+                    .map(|entry| &entry.slot),
+                (Value::List(list), Key::Index(index)) => list.elements.get(index),
+                _ => None,
+            };
+            match next {
+                Some(next) => {
+                    slot = next;
+                    put = put.max(slot.put);
+                }
+                None => {
+                    visit(Shape::Nothing, put);
+                    return;
+                }
+            }
         }
     }
 

@@ -16,7 +16,8 @@ pub use apply::{
     Applied, Effect, ErrorClass, Failure, Limit, MAX_ELEMENTS, MAX_NESTING, MAX_TEXT, Options, Removal,
     apply, apply_json,
 };
-pub use document::{Document, Key, Leaf, PathPart, SetError, Stamp, Unsendable};
+pub(crate) use built_in::is_inherited_by_objects;
+pub use document::{Document, Key, Leaf, PathPart, SetError, Shape, Stamp, Unsendable};
 pub use gate::{Gate, Kind, Problem, Reason, gate, gate_parsed, gate_value};
 pub use operation::Operation;
 pub use strict::{Rejected, strict};
