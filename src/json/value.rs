@@ -158,6 +158,19 @@ impl Json {
         }
     }
 
+    /// The same value, which shares nothing with this one: for another thread, that counts references of its own.
+    pub fn separate(&self) -> Self {
+        match self {
+            Self::String(text) => Self::String(text.separate()),
+            Self::List(list) => Self::list(list.iter().map(Self::separate).collect()),
+            Self::Map(map) => Self::map(
+                map.iter()
+                    .map(|(name, value)| (name.separate(), value.separate())),
+            ),
+            scalar => scalar.clone(),
+        }
+    }
+
     /// `JSON.stringify(value)`: compact, in JavaScript's order, lone surrogates escaped, what is infinite `null`.
     pub fn stringify(&self) -> String {
         let mut text = String::new();

@@ -226,6 +226,15 @@ impl Prepared {
         }
     }
 
+    /// The same template, read again: it shares nothing with this one.
+    #[must_use]
+    pub fn separate(&self) -> Self {
+        Self::new(&snapshot::Template {
+            text: self.text.clone(),
+            source: self.source.clone(),
+        })
+    }
+
     /// Where the template comes from, for messages.
     pub fn source(&self) -> &str {
         &self.source
