@@ -14,7 +14,7 @@ use crate::{
 
 use super::{
     CommandError, Exit,
-    parallel::ordered,
+    parallel::{ordered, own_site},
     report::Report,
     select::ProjectArgs,
     sources::{SourceArgs, WhatIfArgs, site},
@@ -91,7 +91,8 @@ pub(super) fn quota(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
     out.write_all(open.as_bytes())?;
     ordered(
         &selection.subjects,
-        |subject| answer(&site, *subject, args.output, many),
+        || own_site(&site, &selection.subjects),
+        |own, subject| answer(own.as_ref().unwrap_or(&site), *subject, args.output, many),
         |answer: Answer<'_>| -> Result<(), CommandError> {
             report.add(answer.project_id, answer.findings);
             if let Some(error) = &answer.error {

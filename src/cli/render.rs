@@ -14,7 +14,7 @@ use crate::{
 
 use super::{
     CommandError, Exit,
-    parallel::ordered,
+    parallel::{ordered, own_site},
     report::{FailOn, Report},
     select::ProjectArgs,
     sources::{SourceArgs, WhatIfArgs, site},
@@ -121,7 +121,8 @@ pub(super) fn render(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
     out.write_all(open)?;
     ordered(
         &selection.subjects,
-        |subject| answer(&site, *subject, args, many),
+        || own_site(&site, &selection.subjects),
+        |own, subject| answer(own.as_ref().unwrap_or(&site), *subject, args, many),
         |answer: Answer<'_>| -> Result<(), CommandError> {
             for error in &answer.errors {
                 ui.error(error, None);

@@ -1,6 +1,6 @@
 //! The value type: a JSON value with JavaScript's numbers, strings and order of members.
 
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -141,6 +141,9 @@ impl Json {
     /// What PostgreSQL's `jsonb` makes of it: in every object the names sorted by their length in bytes, then
     /// bytewise.
     pub fn in_jsonb_order(&self) -> Self {
+        if self.is_in_jsonb_order() {
+            return self.clone();
+        }
         match self {
             Self::List(list) => Self::list(list.iter().map(Self::in_jsonb_order).collect()),
             Self::Map(map) => {
@@ -148,12 +151,33 @@ impl Json {
                     .iter()
                     .map(|(name, value)| (name.clone(), value.in_jsonb_order()))
                     .collect();
-                members.sort_by(|(a, _), (b, _)| {
-                    let (a, b) = (a.to_string_lossy(), b.to_string_lossy());
-                    a.len().cmp(&b.len()).then_with(|| a.cmp(&b))
-                });
+                members.sort_by(|(a, _), (b, _)| jsonb_order(a, b));
                 Self::map(members)
             }
+            scalar => scalar.clone(),
+        }
+    }
+
+    fn is_in_jsonb_order(&self) -> bool {
+        match self {
+            Self::List(list) => list.iter().all(Self::is_in_jsonb_order),
+            Self::Map(map) => {
+                map.keys().is_sorted_by(|a, b| jsonb_order(a, b).is_le())
+                    && map.values().all(Self::is_in_jsonb_order)
+            }
+            _ => true,
+        }
+    }
+
+    /// The same value, which shares nothing with this one: for another thread, that counts references of its own.
+    pub fn separate(&self) -> Self {
+        match self {
+            Self::String(text) => Self::String(text.separate()),
+            Self::List(list) => Self::list(list.iter().map(Self::separate).collect()),
+            Self::Map(map) => Self::map(
+                map.iter()
+                    .map(|(name, value)| (name.separate(), value.separate())),
+            ),
             scalar => scalar.clone(),
         }
     }
@@ -255,6 +279,15 @@ impl From<&Value> for Json {
             Value::Array(list) => Self::list(list.iter().map(Self::from).collect()),
             Value::Object(map) => Self::map(map.iter().map(|(k, v)| (k.as_str(), Self::from(v)))),
         }
+    }
+}
+
+/// PostgreSQL's order of names: by length in bytes, then bytewise.
+fn jsonb_order(a: &JsString, b: &JsString) -> Ordering {
+    let order = |a: &str, b: &str| a.len().cmp(&b.len()).then_with(|| a.cmp(b));
+    match (a.as_str(), b.as_str()) {
+        (Some(a), Some(b)) => order(a, b),
+        _ => order(&a.to_string_lossy(), &b.to_string_lossy()),
     }
 }
 

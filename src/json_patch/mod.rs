@@ -16,6 +16,7 @@ pub use apply::{
     Applied, Effect, ErrorClass, Failure, Limit, MAX_ELEMENTS, MAX_NESTING, MAX_TEXT, Options, Removal,
     apply, apply_json,
 };
+pub(crate) use document::Place;
 pub use document::{Document, Key, Leaf, PathPart, SetError, Stamp, Unsendable};
 pub use gate::{Gate, Kind, Problem, Reason, gate, gate_parsed, gate_value};
 pub use operation::Operation;

@@ -553,8 +553,11 @@ fn shown(field: &str, value: &Json) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use crate::{
         json::{Json, parse},
+        json_patch::gate_value,
         pipeline::{
             quota::{Input, explain},
             settings::SiteSettings,
@@ -575,6 +578,7 @@ mod tests {
             site_license: &site_license,
             site_settings: Some(&site_settings),
             pay_as_you_go: None,
+            gate: &|patch| Arc::new(gate_value(patch)),
         })
         .unwrap();
         let why = |field| decided.why(field, &|_| Some("big".to_owned()));

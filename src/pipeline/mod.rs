@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use jiff::Timestamp;
@@ -60,7 +60,13 @@ pub struct Site {
     stored: bool,
     /// Patches that many projects share, read once.
     gates: HashMap<JsString, Arc<Gate>>,
+    /// What was judged of projects whose columns say the same; only for many projects.
+    remembered: Option<Mutex<HashMap<String, Arc<Judged>>>>,
 }
+
+/// Verdicts that are remembered, at most, and the longest columns for which one is.
+const REMEMBERED: usize = 1024;
+const LONGEST_REMEMBERED: usize = 4096;
 
 /// How a site is to be looked at, beside what the sources say.
 #[derive(Clone, Debug, Default)]
@@ -142,6 +148,10 @@ pub struct Judged {
     pub computed: Computed,
     settings: Json,
     users: Json,
+    /// For each of the patches of `computed` what CoCalc makes of it.
+    gates: Vec<Arc<Gate>>,
+    /// `{project_config}`, once it was needed.
+    project_config: OnceLock<String>,
 }
 
 /// What became of one license's patch.
@@ -197,7 +207,7 @@ pub struct Rendered {
     /// Why CoCalc could not make the pod.
     pub failure: Option<Failure>,
     /// Licenses and quota; `None` if nothing is known of them.
-    pub judged: Option<Judged>,
+    pub judged: Option<Arc<Judged>>,
     /// What of the quota the template had no place for.
     pub misfits: Vec<Misfit>,
     /// Placeholders that stay as they stand.
@@ -251,18 +261,13 @@ impl Site {
             .candidate_license()
             .is_some_and(|id| licenses.contains_key(id));
         what_if.change_rows(&mut licenses, now);
-        let gates = licenses
-            .values()
-            .filter_map(|license| match license.quota.get("patch") {
-                Some(Json::String(text)) => Some((text.clone(), Arc::new(gate_of(text)))),
-                _ => None,
-            })
-            .collect();
         Self {
             template: snapshot.template.as_ref().map(Prepared::new),
             settings: site_settings(snapshot.server_settings.as_ref()),
             usage: usage(snapshot, &licenses),
+            gates: gates(&licenses, false),
             licenses,
+            remembered: None,
             candidate_was_known,
             software: snapshot.software.clone(),
             assumptions: snapshot.assumptions.clone().unwrap_or_default(),
@@ -270,7 +275,46 @@ impl Site {
             overrides,
             what_if,
             stored,
-            gates,
+        }
+    }
+
+    /// The same site for many projects. It shares nothing with this one, so that a thread works with it without
+    /// waiting for others, and remembers what is the same for many projects. It costs about as much as
+    /// [`Site::new`] without its projects.
+    #[must_use]
+    pub fn separate(&self) -> Self {
+        let licenses: BTreeMap<String, License> = self
+            .licenses
+            .iter()
+            .map(|(id, license)| {
+                let separate = License {
+                    upgrades: license.upgrades.separate(),
+                    quota: license.quota.separate(),
+                    ..license.clone()
+                };
+                (id.clone(), separate)
+            })
+            .collect();
+        Self {
+            template: self.template.as_ref().map(Prepared::separate),
+            settings: self.settings.as_ref().map(|settings| SiteSettings {
+                default_quotas: settings.default_quotas.separate(),
+                max_upgrades: settings.max_upgrades.separate(),
+            }),
+            usage: self.usage.clone(),
+            gates: gates(&licenses, true),
+            licenses,
+            remembered: Some(Mutex::default()),
+            candidate_was_known: self.candidate_was_known,
+            software: self.software.clone(),
+            assumptions: self.assumptions.clone(),
+            now: self.now,
+            overrides: self.overrides.clone(),
+            what_if: WhatIf {
+                quota: self.what_if.quota.as_ref().map(Json::separate),
+                ..self.what_if.clone()
+            },
+            stored: self.stored,
         }
     }
 
@@ -302,13 +346,13 @@ impl Site {
     pub fn render(&self, subject: Subject<'_>) -> Result<Rendered, ProjectError> {
         let template = self.template.as_ref().ok_or(ProjectError::NoTemplate)?;
         let judged = self.judge(subject)?;
-        let values = self.values(subject, template, judged.as_ref())?;
+        let values = self.values(subject, template, judged.as_deref())?;
         let Filled {
             mut document,
             unescaped,
             left,
         } = template.fill(&values, subject.project_id == STAND_IN)?;
-        let misfits = self.put_quota(&mut document, &values, judged.as_ref());
+        let misfits = self.put_quota(&mut document, &values, judged.as_deref());
         let mut rendered = Rendered {
             project_id: subject.project_id.to_owned(),
             title: match subject.known {
@@ -317,7 +361,7 @@ impl Site {
             },
             unpatched: document.clone(),
             pod: document,
-            patches: self.patches(judged.as_ref())?,
+            patches: self.patches(judged.as_deref())?,
             failure: None,
             judged,
             misfits,
@@ -334,7 +378,26 @@ impl Site {
     ///
     /// # Errors
     /// Where CoCalc's own code would fail or calculate nonsense, and where a column cannot be read.
-    pub fn judge(&self, subject: Subject<'_>) -> Result<Option<Judged>, ProjectError> {
+    pub fn judge(&self, subject: Subject<'_>) -> Result<Option<Arc<Judged>>, ProjectError> {
+        let Some((remembered, key)) = self.remembered.as_ref().zip(key_of(subject)) else {
+            return Ok(self.judge_anew(subject)?.map(Arc::new));
+        };
+        let remembered = || remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(judged) = remembered().get(&key) {
+            return Ok(Some(judged.clone()));
+        }
+        let judged = self.judge_anew(subject)?.map(Arc::new);
+        if let Some(judged) = &judged {
+            let mut remembered = remembered();
+            if remembered.len() == REMEMBERED {
+                remembered.clear();
+            }
+            remembered.insert(key, judged.clone());
+        }
+        Ok(judged)
+    }
+
+    fn judge_anew(&self, subject: Subject<'_>) -> Result<Option<Judged>, ProjectError> {
         let row = match subject.known {
             Known::Row(row) => Some(row),
             Known::NoLicenses => None,
@@ -348,7 +411,11 @@ impl Site {
             None => Ok(Json::Null),
         };
         let settings = column("settings", |row| &row.settings)?;
-        let users = column("users", |row| &row.users)?;
+        // Nothing but the upgrades that users give is looked at, and hardly any gives one.
+        let users = match row {
+            Some(row) if !row.users.may_name("upgrades") => Json::Null,
+            _ => column("users", |row| &row.users)?,
+        };
         let own = column("site_license", |row| &row.site_license)?;
         let before = self
             .what_if
@@ -370,6 +437,7 @@ impl Site {
                 },
                 now: self.now,
                 site_settings: self.settings.as_ref(),
+                gate: &|patch| self.gate(patch),
             })?;
             (judged.site_license, judged.verdicts)
         };
@@ -380,13 +448,20 @@ impl Site {
             site_license: &site_license,
             site_settings: self.settings.as_ref(),
             pay_as_you_go: None,
+            gate: &|patch| self.gate(patch),
         })?;
         Ok(Some(Judged {
             site_license,
             verdicts,
+            gates: computed
+                .patches
+                .iter()
+                .map(|found| self.gate(&found.patch))
+                .collect(),
             computed,
             settings,
             users,
+            project_config: OnceLock::new(),
         }))
     }
 
@@ -401,6 +476,7 @@ impl Site {
             site_license: &judged.site_license,
             site_settings: self.settings.as_ref(),
             pay_as_you_go: None,
+            gate: &|patch| self.gate(patch),
         })
     }
 
@@ -461,13 +537,7 @@ impl Site {
         if template.uses(Placeholder::ProjectConfig)
             && let (Some(judged), Some(_)) = (judged, row)
         {
-            let quota = judged.computed.quota.to_json();
-            values.set_default(Placeholder::ProjectConfig, || {
-                Some(placeholders::project_config(
-                    &quota,
-                    &self.assumptions.project_config,
-                ))
-            });
+            values.set_default(Placeholder::ProjectConfig, || Some(self.project_config(judged)));
         }
         if let Some(live) = subject.live_pod {
             let recovered = template.recover(live);
@@ -483,15 +553,17 @@ impl Site {
         if let Some(judged) = judged
             && subject.project_id != STAND_IN
         {
-            values.set_default(Placeholder::ProjectConfig, || {
-                let quota = judged.computed.quota.to_json();
-                Some(placeholders::project_config(
-                    &quota,
-                    &self.assumptions.project_config,
-                ))
-            });
+            values.set_default(Placeholder::ProjectConfig, || Some(self.project_config(judged)));
         }
         Ok(values)
+    }
+
+    fn project_config(&self, judged: &Judged) -> String {
+        let config = || {
+            let quota = judged.computed.quota.to_json();
+            placeholders::project_config(&quota, &self.assumptions.project_config)
+        };
+        judged.project_config.get_or_init(config).clone()
     }
 
     fn put_quota(&self, document: &mut Document, values: &Values, judged: Option<&Judged>) -> Vec<Misfit> {
@@ -513,13 +585,13 @@ impl Site {
         let mut patches = Vec::new();
         match judged {
             Some(judged) => {
-                for found in &judged.computed.patches {
-                    patches.push(self.patch(&found.license.to_string_lossy(), &found.patch));
+                for (found, gate) in judged.computed.patches.iter().zip(&judged.gates) {
+                    patches.push(self.patch(&found.license.to_string_lossy(), gate.clone()));
                 }
             }
             None => {
                 if let (Some(patch), Some(id)) = (&self.what_if.patch, self.what_if.candidate_license()) {
-                    patches.push(self.patch(id, &Json::string(&patch.text)));
+                    patches.push(self.patch(id, self.gate(&Json::string(&patch.text))));
                 }
             }
         }
@@ -546,14 +618,14 @@ impl Site {
         }
     }
 
-    fn patch(&self, id: &str, patch: &Json) -> Patch {
+    fn patch(&self, id: &str, gate: Arc<Gate>) -> Patch {
         Patch {
             license: id.to_owned(),
             title: self
                 .licenses
                 .get(id)
                 .map_or_else(String::new, |row| row.title.clone()),
-            gate: self.gate(patch),
+            gate,
             effects: Vec::new(),
         }
     }
@@ -607,6 +679,21 @@ impl Rendered {
     }
 }
 
+/// The patches of the license rows, each read once; `many`: they are for many projects.
+fn gates(licenses: &BTreeMap<String, License>, many: bool) -> HashMap<JsString, Arc<Gate>> {
+    let mut gates = HashMap::new();
+    for license in licenses.values() {
+        if let Some(Json::String(text)) = license.quota.get("patch") {
+            let mut gate = gate_of(text);
+            if many {
+                gate.keep_texts();
+            }
+            gates.insert(text.clone(), Arc::new(gate));
+        }
+    }
+    gates
+}
+
 fn gate_of(text: &JsString) -> Gate {
     match text.as_str() {
         Some(text) => gate(text),
@@ -614,6 +701,28 @@ fn gate_of(text: &JsString) -> Gate {
         // character; no name and no pointer of a Pod holds one.
         None => gate(&text.to_string_lossy()),
     }
+}
+
+/// All that a verdict depends on, but for the site: columns with the same text are judged alike. `None` where the
+/// columns are too long to be remembered, or there are none.
+fn key_of(subject: Subject<'_>) -> Option<String> {
+    let Known::Row(row) = subject.known else {
+        return None;
+    };
+    let users = if row.users.may_name("upgrades") {
+        row.users.text()
+    } else {
+        ""
+    };
+    let runs = if row.state.as_deref() == Some("running") {
+        "running"
+    } else {
+        ""
+    };
+    let columns = [row.site_license.text(), row.settings.text(), users, runs];
+    let length: usize = columns.iter().map(|text| text.len()).sum();
+    // No text of JSON holds a NUL, so different columns have different keys.
+    (length <= LONGEST_REMEMBERED).then(|| columns.join("\0"))
 }
 
 /// CoCalc's own condition: the entry less its key `status` is not `{}`. An entry `{status, reason}` counts too.

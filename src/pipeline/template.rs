@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     json::{self, Notes},
-    json_patch::{Document, Stamp},
+    json_patch::{Document, Place, Stamp},
     snapshot,
 };
 
@@ -51,6 +51,8 @@ pub struct Prepared {
 struct Read {
     document: Document,
     holes: Vec<Hole>,
+    /// Where each hole is.
+    places: Vec<Option<Place>>,
     /// For each hole what it is made of; `None` where braces of its own could make a new placeholder.
     pieces: Vec<Option<Vec<Piece>>>,
 }
@@ -201,6 +203,10 @@ impl Prepared {
                     })
                     .collect();
                 Read {
+                    places: holes
+                        .iter()
+                        .map(|hole| document.place(&keys(&hole.path)))
+                        .collect(),
                     document,
                     holes,
                     pieces,
@@ -224,6 +230,20 @@ impl Prepared {
             used,
             misspelt,
         }
+    }
+
+    /// The same template for many projects: read again, so that it shares nothing with this one, and made ready
+    /// to be printed often.
+    #[must_use]
+    pub fn separate(&self) -> Self {
+        let mut separate = Self::new(&snapshot::Template {
+            text: self.text.clone(),
+            source: self.source.clone(),
+        });
+        if let Some(read) = &mut separate.read {
+            read.document.keep_texts();
+        }
+        separate
     }
 
     /// Where the template comes from, for messages.
@@ -330,16 +350,19 @@ impl Prepared {
 
 impl Read {
     fn fill(&self, values: &Values) -> Document {
-        let plain = !values.iter().any(|(_, value)| value.contains(['{', '}']));
+        let brace = |byte| byte == b'{' || byte == b'}';
+        let plain = !values.iter().any(|(_, value)| any_byte(value, brace));
         let mut document = self.document.clone();
-        for (hole, pieces) in self.holes.iter().zip(&self.pieces) {
+        for ((hole, place), pieces) in self.holes.iter().zip(&self.places).zip(&self.pieces) {
             let (text, by) = match pieces {
                 Some(pieces) if plain => joined(pieces, values),
                 _ => replaced_in_turn(&hole.text, values),
             };
-            if by != TEMPLATE {
-                // The hole was found in this very document, so its place is there.
-                let _ = document.set_string(&keys(&hole.path), &text, by);
+            // The hole was found in this very document, so it has a place.
+            if by != TEMPLATE
+                && let Some(place) = place
+            {
+                document.set_string_at(place, &text, by);
             }
         }
         document
@@ -379,7 +402,12 @@ fn replaced_in_turn(text: &str, values: &Values) -> (String, Step) {
 }
 
 fn needs_escape(value: &str) -> bool {
-    value.bytes().any(|b| b < 0x20 || b == b'"' || b == b'\\')
+    any_byte(value, |b| b < 0x20 || b == b'"' || b == b'\\')
+}
+
+/// Whether such a byte is in the text, looked at without a way out of the loop: many bytes in one step.
+fn any_byte(text: &str, is_such: impl Fn(u8) -> bool) -> bool {
+    text.bytes().fold(false, |any, byte| any | is_such(byte))
 }
 
 /// Whether the string at this place of a JSON text is the name of a member.
