@@ -14,7 +14,9 @@ use serde_json::Value;
 
 use crate::{
     json::{self, JsString, Json},
-    json_patch::{self, Applied, Document, ErrorClass, Gate, Operation, Options, Stamp, apply, gate},
+    json_patch::{
+        self, Applied, Document, ErrorClass, Gate, Operation, Options, PathPart, Stamp, apply, gate,
+    },
     snapshot::{Assumptions, Column, License, OnPatchError, Project, Snapshot, Software},
 };
 
@@ -54,6 +56,8 @@ pub struct Site {
     software: Option<Software>,
     assumptions: Assumptions,
     usage: HashMap<String, u64>,
+    /// Licenses with a run limit that CoCalc cannot count, and the running project whose entry is no object.
+    uncountable: HashMap<String, String>,
     now: Timestamp,
     overrides: Values,
     what_if: WhatIf,
@@ -118,6 +122,17 @@ pub enum ProjectError {
     /// License numbers that are strings; CoCalc would calculate nonsense with them.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Numbers(Vec<NumberError>),
+    /// CoCalc's count of the projects that run with a license would fail, and so would its license hook.
+    #[error(
+        "CoCalc cannot count the projects that run with license {license}, and its license hook fails: in project \
+         {project} site_license[{license}] is no object; correct that row"
+    )]
+    Uncountable {
+        /// The license.
+        license: String,
+        /// The running project whose entry is to blame.
+        project: String,
+    },
     /// CoCalc's license hook would fail.
     #[error(transparent)]
     Hook(#[from] HookError),
@@ -228,17 +243,54 @@ impl Rendered {
             origin: (leaf.origin != leaf.by).then(|| self.steps.writer(leaf.origin)),
             removed: false,
         });
-        let removed = self
-            .removals
-            .iter()
-            .filter(|removal| !self.pod.exists(&keys(&removal.path)))
-            .map(|removal| Entry {
-                path: removal.path.clone(),
-                by: self.steps.writer(removal.stamp),
-                origin: None,
-                removed: true,
-            });
-        leaves.chain(removed).collect()
+        let mut entries: Vec<Entry> = leaves.collect();
+        let removed = |path: &[PathPart], step| Entry {
+            path: path.to_vec(),
+            by: self.steps.writer(step),
+            origin: None,
+            removed: true,
+        };
+        for removal in &self.removals {
+            // Behind a removed element of a list another one has taken its index.
+            let element = matches!(removal.path.last(), Some(PathPart::Index(_)));
+            if element || !self.pod.exists(&keys(&removal.path)) {
+                entries.push(removed(&removal.path, removal.stamp));
+            }
+        }
+        for (path, step) in self.lost_with_what_was_replaced() {
+            if !entries
+                .iter()
+                .any(|entry| entry.removed && path.starts_with(&entry.path))
+            {
+                entries.push(removed(&path, step));
+            }
+        }
+        entries
+    }
+
+    /// Members that are gone because an operation wrote a value without them over the one that had them.
+    fn lost_with_what_was_replaced(&self) -> Vec<(Vec<PathPart>, Stamp)> {
+        let mut lost: Vec<(Vec<PathPart>, Stamp)> = Vec::new();
+        if !self.patches.iter().any(|patch| !patch.operations().is_empty()) {
+            return lost;
+        }
+        for leaf in self.unpatched.leaves() {
+            let path = keys(&leaf.path);
+            let there = (0..=path.len())
+                .rev()
+                .find(|end| self.pod.exists(&path[..*end]))
+                .unwrap_or(0);
+            let (Some(PathPart::Name(_)), Some(step)) =
+                (leaf.path.get(there), self.pod.writer_of(&path[..there]))
+            else {
+                continue;
+            };
+            let gone = leaf.path[..=there].to_vec();
+            if step >= FIRST_OPERATION && !lost.iter().any(|(path, _)| *path == gone) {
+                lost.push((gone, step));
+            }
+        }
+        lost
     }
 
     /// What a step number of the pod's document means.
@@ -261,10 +313,12 @@ impl Site {
             .candidate_license()
             .is_some_and(|id| licenses.contains_key(id));
         what_if.change_rows(&mut licenses, now);
+        let (usage, uncountable) = usage(snapshot, &licenses);
         Self {
             template: snapshot.template.as_ref().map(Prepared::new),
             settings: site_settings(snapshot.server_settings.as_ref()),
-            usage: usage(snapshot, &licenses),
+            usage,
+            uncountable,
             gates: gates(&licenses, false),
             licenses,
             remembered: None,
@@ -302,6 +356,7 @@ impl Site {
                 max_upgrades: settings.max_upgrades.separate(),
             }),
             usage: self.usage.clone(),
+            uncountable: self.uncountable.clone(),
             gates: gates(&licenses, true),
             licenses,
             remembered: Some(Mutex::default()),
@@ -423,6 +478,16 @@ impl Site {
         let (site_license, verdicts) = if self.stored {
             (before, Vec::new())
         } else {
+            if let Some((license, project)) = self
+                .uncountable
+                .iter()
+                .find(|(license, _)| before.get(license).is_some())
+            {
+                return Err(ProjectError::Uncountable {
+                    license: license.clone(),
+                    project: project.clone(),
+                });
+            }
             let runs = row.is_some_and(|row| row.state.as_deref() == Some("running"));
             let judged = hook(&HookInput {
                 settings: &settings,
@@ -442,6 +507,7 @@ impl Site {
             (judged.site_license, judged.verdicts)
         };
         self.refuse_bad_numbers(&site_license, &verdicts)?;
+        self.refuse_deep_patches(&site_license, &verdicts)?;
         let computed = quota::quota(&Input {
             settings: &settings,
             users: &users,
@@ -482,7 +548,29 @@ impl Site {
 
     /// Whether there is something to calculate with for a project of which nothing is known.
     fn settings_matter(&self) -> bool {
-        self.what_if.quota.is_some() || !self.what_if.add.is_empty() || self.what_if.for_license.is_some()
+        self.what_if.quota.is_some() || !self.what_if.add.is_empty()
+    }
+
+    /// A patch that is too deep for this tool, and not for CoCalc: the hook would find its license ineffective.
+    fn refuse_deep_patches(&self, site_license: &Json, verdicts: &[Verdict]) -> Result<(), ProjectError> {
+        let valid = |verdict: &&Verdict| matches!(verdict.state, State::Active | State::Ineffective);
+        let rows = verdicts.iter().filter(valid).filter_map(|verdict| {
+            let row = self.licenses.get(verdict.license.as_str()?)?;
+            Some((&verdict.license, row.quota.get_non_null("patch")?))
+        });
+        let stored = site_license.members();
+        let stored = stored
+            .iter()
+            .filter_map(|(id, entry)| Some((*id, entry.get("quota")?.get_non_null("patch")?)));
+        for (id, patch) in rows.chain(stored) {
+            if let Gate::TooDeep(error) = &*self.gate(patch) {
+                return Err(ProjectError::TooDeep {
+                    license: id.to_string_lossy(),
+                    error: error.clone(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// With a text for a number the quota function calculates nonsense, and the hook may find a license
@@ -535,7 +623,8 @@ impl Site {
             values.set_default(Placeholder::ExtraEnv, || Some(placeholders::extra_env(&env)));
         }
         if template.uses(Placeholder::ProjectConfig)
-            && let (Some(judged), Some(_)) = (judged, row)
+            && let Some(judged) = judged
+            && subject.project_id != STAND_IN
         {
             values.set_default(Placeholder::ProjectConfig, || Some(self.project_config(judged)));
         }
@@ -549,11 +638,6 @@ impl Site {
             values.set_default(Placeholder::ExtraEnv, || {
                 Some(placeholders::extra_env(&Json::Null))
             });
-        }
-        if let Some(judged) = judged
-            && subject.project_id != STAND_IN
-        {
-            values.set_default(Placeholder::ProjectConfig, || Some(self.project_config(judged)));
         }
         Ok(values)
     }
@@ -725,15 +809,23 @@ fn key_of(subject: Subject<'_>) -> Option<String> {
     (length <= LONGEST_REMEMBERED).then(|| columns.join("\0"))
 }
 
-/// CoCalc's own condition: the entry less its key `status` is not `{}`. An entry `{status, reason}` counts too.
+/// CoCalc's own condition: the entry less its key `status` is not `{}`. An entry `{status, reason}` counts too,
+/// and so does a list; at anything else CoCalc's count fails.
 fn counts_as_usage(entry: &Json) -> bool {
-    entry
-        .as_map()
-        .is_some_and(|map| map.keys().any(|name| *name != "status"))
+    match entry {
+        Json::Map(map) => map.keys().any(|name| *name != "status"),
+        Json::List(_) => true,
+        _ => false,
+    }
 }
 
-/// Running projects per license, for licenses with a run limit that `license_usage` does not give.
-fn usage(snapshot: &Snapshot, licenses: &BTreeMap<String, License>) -> HashMap<String, u64> {
+/// Running projects per license, for licenses with a run limit that `license_usage` does not give; and the licenses
+/// at which CoCalc's own count fails, with the project to blame.
+fn usage(
+    snapshot: &Snapshot,
+    licenses: &BTreeMap<String, License>,
+) -> (HashMap<String, u64>, HashMap<String, String>) {
+    let mut uncountable = HashMap::new();
     let mut usage: HashMap<String, u64> = snapshot
         .license_usage
         .iter()
@@ -745,7 +837,7 @@ fn usage(snapshot: &Snapshot, licenses: &BTreeMap<String, License>) -> HashMap<S
         .map(|license| license.id.as_str())
         .collect();
     if counted.is_empty() {
-        return usage;
+        return (usage, uncountable);
     }
     for project in snapshot
         .projects
@@ -757,13 +849,15 @@ fn usage(snapshot: &Snapshot, licenses: &BTreeMap<String, License>) -> HashMap<S
             continue;
         };
         for (id, entry) in site_license.as_map().into_iter().flatten() {
-            if let Some(id) = id.as_str()
-                && counts_as_usage(entry)
-                && counted.binary_search(&id).is_ok()
-            {
+            let Some(id) = id.as_str().filter(|id| counted.binary_search(id).is_ok()) else {
+                continue;
+            };
+            if !matches!(entry, Json::Map(_) | Json::List(_)) {
+                uncountable.insert(id.to_owned(), project.project_id.to_string());
+            } else if counts_as_usage(entry) {
                 *usage.entry(id.to_owned()).or_default() += 1;
             }
         }
     }
-    usage
+    (usage, uncountable)
 }

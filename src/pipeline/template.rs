@@ -71,6 +71,14 @@ pub enum FillError {
         /// What is wrong, in the text with the values filled in.
         error: json::Error,
     },
+    /// The template is nested deeper than this tool goes.
+    #[error("the template of {source_name} cannot be judged: {error}; CoCalc's own have about 15")]
+    TooDeep {
+        /// Where the template comes from.
+        source_name: String,
+        /// Where.
+        error: json::Error,
+    },
     /// A value makes JSON of something that is none.
     #[error(
         "the value of {} breaks the JSON of the template of {source_name}: {error}; it is put into the text \
@@ -327,6 +335,9 @@ impl Prepared {
             Ok((document, _)) => Ok(document),
             Err(error) => {
                 let source_name = self.source.clone();
+                if error.too_deep {
+                    return Err(FillError::TooDeep { source_name, error });
+                }
                 let without_values = json::parse(&self.text);
                 Err(if unescaped.is_empty() && without_values.is_err() {
                     FillError::NotJson { source_name, error }
