@@ -26,6 +26,15 @@ struct Projects {
     first: Vec<String>,
 }
 
+impl Projects {
+    fn add(&mut self, project_id: &str) {
+        self.count += 1;
+        if self.first.len() < 3 {
+            self.first.push(project_id.to_owned());
+        }
+    }
+}
+
 impl<'a> Report<'a> {
     pub(super) fn new(ui: &'a Ui, many: bool) -> Self {
         Self {
@@ -54,17 +63,13 @@ impl<'a> Report<'a> {
                 self.print(&finding, "");
                 continue;
             }
-            if !self.causes.contains_key(&finding) {
-                if self.causes.len() == MOST_CAUSES {
-                    self.left_out += 1;
-                    continue;
-                }
+            if let Some(projects) = self.causes.get_mut(&finding) {
+                projects.add(project_id);
+            } else if self.causes.len() == MOST_CAUSES {
+                self.left_out += 1;
+            } else {
                 self.order.push(finding.clone());
-            }
-            let projects = self.causes.entry(finding).or_default();
-            projects.count += 1;
-            if projects.first.len() < 3 {
-                projects.first.push(project_id.to_owned());
+                self.causes.entry(finding).or_default().add(project_id);
             }
         }
     }

@@ -168,6 +168,9 @@ impl<T> Deref for Shared<T> {
     }
 }
 
+/// The largest text for which memory is reserved before it is written.
+const MOST_RESERVED: usize = 1 << 20;
+
 /// Up to this depth a list or map keeps its text: so no byte of a text is kept more often, however deep it is.
 const KEPT_DEPTH: u32 = 8;
 
@@ -1226,6 +1229,9 @@ impl Document {
         if !self.root.value.is_visible() {
             return Err(Unsendable::Undefined);
         }
+        // The weight is about the length of the text, so `out` seldom has to grow again.
+        let weight = usize::try_from(self.root.value.weight()).unwrap_or(usize::MAX);
+        out.reserve(weight.min(MOST_RESERVED) + weight.min(MOST_RESERVED) / 16);
         Ok(self.root.value.write_sorted(out)?)
     }
 

@@ -353,10 +353,11 @@ impl Read {
         let brace = |byte| byte == b'{' || byte == b'}';
         let plain = !values.iter().any(|(_, value)| any_byte(value, brace));
         let mut document = self.document.clone();
+        let mut text = String::new();
         for ((hole, place), pieces) in self.holes.iter().zip(&self.places).zip(&self.pieces) {
-            let (text, by) = match pieces {
-                Some(pieces) if plain => joined(pieces, values),
-                _ => replaced_in_turn(&hole.text, values),
+            let by = match pieces {
+                Some(pieces) if plain => join(pieces, values, &mut text),
+                _ => replace_in_turn(&hole.text, values, &mut text),
             };
             // The hole was found in this very document, so it has a place.
             if by != TEMPLATE
@@ -370,8 +371,8 @@ impl Read {
 }
 
 /// The string and who had a hand in it, where no value and no brace can make a new placeholder.
-fn joined(pieces: &[Piece], values: &Values) -> (String, Step) {
-    let mut text = String::new();
+fn join(pieces: &[Piece], values: &Values, text: &mut String) -> Step {
+    text.clear();
     let mut by = TEMPLATE;
     for piece in pieces {
         match piece {
@@ -385,20 +386,20 @@ fn joined(pieces: &[Piece], values: &Values) -> (String, Step) {
             },
         }
     }
-    (text, by)
+    by
 }
 
 /// One placeholder after the other, as over the whole text: a value may hold the name of a later one.
-fn replaced_in_turn(text: &str, values: &Values) -> (String, Step) {
-    let mut text = text.to_owned();
+fn replace_in_turn(hole: &str, values: &Values, text: &mut String) -> Step {
+    hole.clone_into(text);
     let mut by = TEMPLATE;
     for (placeholder, value) in values.iter() {
         if text.contains(placeholder.text()) {
-            text = text.replace(placeholder.text(), value);
+            *text = text.replace(placeholder.text(), value);
             by |= placeholder.bit();
         }
     }
-    (text, by)
+    by
 }
 
 fn needs_escape(value: &str) -> bool {
