@@ -204,10 +204,14 @@ impl Pod<'_> {
                 QuotaField::MemoryLimit,
             ),
         ] {
-            let path = in_container(
-                container,
-                &[Key::Name("resources"), Key::Name(kind), Key::Name(name)],
-            );
+            let path = [
+                Key::Name("spec"),
+                Key::Name("containers"),
+                Key::Index(container),
+                Key::Name("resources"),
+                Key::Name(kind),
+                Key::Name(name),
+            ];
             self.set_string(&path, &text, field);
         }
     }

@@ -10,7 +10,7 @@ use std::{fmt, ops::Range};
 use serde_json::Value;
 
 use crate::{
-    json::{self, Notes},
+    json::{self, JsString, Notes},
     json_patch::{Document, Place, Stamp},
     snapshot,
 };
@@ -354,6 +354,7 @@ impl Read {
         let plain = !values.iter().any(|(_, value)| any_byte(value, brace));
         let mut document = self.document.clone();
         let mut text = String::new();
+        let mut strings = Vec::with_capacity(self.holes.len());
         for ((hole, place), pieces) in self.holes.iter().zip(&self.places).zip(&self.pieces) {
             let by = match pieces {
                 Some(pieces) if plain => join(pieces, values, &mut text),
@@ -363,9 +364,10 @@ impl Read {
             if by != TEMPLATE
                 && let Some(place) = place
             {
-                document.set_string_at(place, &text, by);
+                strings.push((place, JsString::from(text.as_str()), by));
             }
         }
+        document.set_strings(&strings);
         document
     }
 }
