@@ -2,7 +2,7 @@
 //!
 //! One rule a function; each finding has a severity, the id of its rule, and a sentence.
 
-use std::fmt;
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use crate::{
     json::Json,
@@ -67,11 +67,50 @@ pub fn license_name(title: &str, id: &str) -> String {
 
 /// Everything to tell about a rendered project.
 pub fn findings(site: &Site, subject: Subject<'_>, rendered: &Rendered) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    licenses_not_looked_at(subject, rendered, &mut findings);
-    if let Some(judged) = &rendered.judged {
-        findings.extend(license_findings(site, judged));
+    Told::default().findings(site, subject, rendered)
+}
+
+/// What was told about licenses, for projects that share the verdict.
+#[derive(Default)]
+pub struct Told {
+    /// By the address of the verdict, which stays where it is as long as it is held here.
+    by_verdict: HashMap<*const Judged, (Arc<Judged>, Vec<Finding>)>,
+}
+
+/// For how many verdicts [`Told`] remembers what was told, at most.
+const REMEMBERED: usize = 1024;
+
+impl Told {
+    /// [`findings`] of one project after the other, all of the same site.
+    pub fn findings(&mut self, site: &Site, subject: Subject<'_>, rendered: &Rendered) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        licenses_not_looked_at(subject, rendered, &mut findings);
+        if let Some(judged) = &rendered.judged {
+            findings.extend(self.of_licenses(site, judged));
+        }
+        other_findings(site, subject, rendered, &mut findings);
+        findings
     }
+
+    fn of_licenses(&mut self, site: &Site, judged: &Arc<Judged>) -> Vec<Finding> {
+        // Nobody else holds it, so no other project has it.
+        if Arc::strong_count(judged) == 1 {
+            return license_findings(site, judged);
+        }
+        if let Some((_, findings)) = self.by_verdict.get(&Arc::as_ptr(judged)) {
+            return findings.clone();
+        }
+        if self.by_verdict.len() == REMEMBERED {
+            self.by_verdict.clear();
+        }
+        let findings = license_findings(site, judged);
+        self.by_verdict
+            .insert(Arc::as_ptr(judged), (judged.clone(), findings.clone()));
+        findings
+    }
+}
+
+fn other_findings(site: &Site, subject: Subject<'_>, rendered: &Rendered, findings: &mut Vec<Finding>) {
     if rendered.judged.is_none() {
         let dropped = rendered.patches.iter().filter_map(|patch| match &*patch.gate {
             Gate::Dropped(reason) => Some(patch_dropped(site, &patch.license, reason)),
@@ -79,11 +118,10 @@ pub fn findings(site: &Site, subject: Subject<'_>, rendered: &Rendered) -> Vec<F
         });
         findings.extend(dropped);
     }
-    operations_without_effect(rendered, &mut findings);
-    not_a_pod(rendered, &mut findings);
-    quota_without_a_place(rendered, &mut findings);
-    placeholders(subject, rendered, &mut findings);
-    findings
+    operations_without_effect(rendered, findings);
+    not_a_pod(rendered, findings);
+    quota_without_a_place(rendered, findings);
+    placeholders(subject, rendered, findings);
 }
 
 /// Patches of licenses that never reach the pod, and why.

@@ -176,7 +176,7 @@ fn files(
 ) -> Result<Comparison, CommandError> {
     let before_value = read_value(ui, before)?;
     let Some(after) = after else {
-        return patched_file(ui, args, before, before_value);
+        return patched_file(ui, args, before, &before_value);
     };
     let after_value = read_value(ui, after)?;
     let mut comparison = Comparison::new(
@@ -224,14 +224,14 @@ fn files(
 }
 
 /// `--before FILE` with a patch: what it does to any document.
-fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comparison, CommandError> {
+fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Comparison, CommandError> {
     let what_if = args.what_if.resolve(ui, &snapshot::Snapshot::default())?;
     let Some(patch) = &what_if.patch else {
         return Err(CommandError::usage(
             "--before goes with --after or with a patch (--patch, --patch-file)",
         ));
     };
-    let mut document = Document::from_json(&Json::from(&before), 0);
+    let mut document = Document::from_json(&Json::from(before), 0);
     let gate = crate::json_patch::gate(&patch.text);
     let mut report = PatchReport::new(&patch.label, &patch.label, "", &gate);
     let operations = match gate {
@@ -266,7 +266,7 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comp
         .iter()
         .filter_map(|op| op.json().to_value().ok())
         .collect();
-    let verdict = strict(&before, &values)
+    let verdict = strict(before, &values)
         .map(|_| ())
         .map_err(|rejected| rejected.to_string());
     comparison.rfc6902 = Some(verdict.clone());
@@ -284,7 +284,7 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comp
         ));
     }
     comparison.patches.push(report);
-    comparison.made = Some(make(args, &before, &after, None));
+    comparison.made = Some(make(args, before, &after, None));
     Ok(comparison)
 }
 
@@ -359,7 +359,7 @@ fn project(
         return Ok(comparison);
     }
     if let Some(new_site) = new_site {
-        return next_template(args, &name, site, new_site, subject, rendered);
+        return next_template(args, &name, site, new_site, subject, &rendered);
     }
     let before = rendered.unpatched.to_value().map_err(CommandError::usage)?;
     let after = rendered.pod.to_value().map_err(CommandError::usage)?;
@@ -463,7 +463,7 @@ fn next_template(
     site: &Site,
     new_site: &Site,
     subject: Subject<'_>,
-    rendered: Rendered,
+    rendered: &Rendered,
 ) -> Result<Comparison, CommandError> {
     let next = new_site.render(subject).map_err(|error| {
         CommandError::usage(format!(

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use serde_json::Value;
 
 use crate::{
-    check::{self, Finding},
+    check::{self, Finding, Told},
     json_patch::Unsendable,
     output::{explain::Explained, json as json_output, kyaml, ui::Ui, yaml},
     pipeline::{Failure, Rendered, Site, Subject},
@@ -121,8 +121,8 @@ pub(super) fn render(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
     out.write_all(open)?;
     ordered(
         &selection.subjects,
-        || own_site(&site, &selection.subjects),
-        |own, subject| answer(own.as_ref().unwrap_or(&site), *subject, args, many),
+        || (own_site(&site, &selection.subjects), Told::default()),
+        |(own, told), subject| answer(own.as_ref().unwrap_or(&site), *subject, args, many, told),
         |answer: Answer<'_>| -> Result<(), CommandError> {
             for error in answer.errors {
                 report.error(answer.project_id, error);
@@ -170,7 +170,7 @@ fn frame(args: &Args, many: bool) -> (&'static [u8], &'static [u8], &'static [u8
     }
 }
 
-fn answer<'a>(site: &Site, subject: Subject<'a>, args: &Args, many: bool) -> Answer<'a> {
+fn answer<'a>(site: &Site, subject: Subject<'a>, args: &Args, many: bool, told: &mut Told) -> Answer<'a> {
     let mut answer = Answer {
         project_id: subject.project_id,
         text: Vec::new(),
@@ -187,7 +187,7 @@ fn answer<'a>(site: &Site, subject: Subject<'a>, args: &Args, many: bool) -> Ans
             return answer;
         }
     };
-    answer.findings = check::findings(site, subject, &rendered);
+    answer.findings = told.findings(site, subject, &rendered);
     if check::candidate_is_dropped(&answer.findings) {
         answer.exit = Exit::No;
     }

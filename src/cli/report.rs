@@ -51,6 +51,15 @@ struct Projects {
     first: Vec<String>,
 }
 
+impl Projects {
+    fn add(&mut self, project_id: &str) {
+        self.count += 1;
+        if self.first.len() < 3 {
+            self.first.push(project_id.to_owned());
+        }
+    }
+}
+
 impl<'a> Report<'a> {
     pub(super) fn new(ui: &'a Ui, many: bool) -> Self {
         Self {
@@ -78,17 +87,13 @@ impl<'a> Report<'a> {
     }
 
     fn count(&mut self, cause: Cause, project_id: &str) {
-        if !self.causes.contains_key(&cause) {
-            if self.causes.len() == MOST_CAUSES {
-                self.left_out += 1;
-                return;
-            }
+        if let Some(projects) = self.causes.get_mut(&cause) {
+            projects.add(project_id);
+        } else if self.causes.len() == MOST_CAUSES {
+            self.left_out += 1;
+        } else {
             self.order.push(cause.clone());
-        }
-        let projects = self.causes.entry(cause).or_default();
-        projects.count += 1;
-        if projects.first.len() < 3 {
-            projects.first.push(project_id.to_owned());
+            self.causes.entry(cause).or_default().add(project_id);
         }
     }
 

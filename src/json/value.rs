@@ -60,7 +60,12 @@ impl Json {
 
     /// The member of this name, if this is a map that has it.
     pub fn get(&self, name: &str) -> Option<&Json> {
+        /// Up to here comparing all names is faster than making a key and its hash.
+        const FEW: usize = 8;
         match self {
+            Self::Map(map) if map.len() <= FEW => {
+                map.iter().find(|(key, _)| **key == *name).map(|(_, value)| value)
+            }
             Self::Map(map) => map.get(&JsString::from(name)),
             _ => None,
         }
@@ -354,9 +359,16 @@ pub fn write_string(string: &JsString, text: &mut String) {
 
 /// Appends a well-formed string as `JSON.stringify` writes it.
 pub fn write_text(string: &str, text: &mut String) {
+    let special = |b: u8| b < b' ' || b == b'"' || b == b'\\';
     text.push('"');
+    // Without a way out of the loop many bytes are looked at in one step, and hardly any text has an escape.
+    if !string.bytes().fold(false, |any, b| any | special(b)) {
+        text.push_str(string);
+        text.push('"');
+        return;
+    }
     let mut rest = string;
-    while let Some(at) = rest.bytes().position(|b| b < b' ' || b == b'"' || b == b'\\') {
+    while let Some(at) = rest.bytes().position(special) {
         text.push_str(&rest[..at]);
         write_escape(rest.as_bytes()[at], text);
         rest = &rest[at + 1..];

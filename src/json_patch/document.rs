@@ -168,6 +168,9 @@ impl<T> Deref for Shared<T> {
     }
 }
 
+/// The largest text for which memory is reserved before it is written.
+const MOST_RESERVED: usize = 1 << 20;
+
 /// Up to this depth a list or map keeps its text: so no byte of a text is kept more often, however deep it is.
 const KEPT_DEPTH: u32 = 8;
 
@@ -775,6 +778,35 @@ pub(super) enum Step {
     Property(usize),
 }
 
+/// [`Document::set_strings`], from the `depth`th step of the places on.
+fn set_strings(slot: &mut Slot, strings: &[(&Place, JsString, Stamp)], depth: usize) {
+    for group in strings.chunk_by(|(a, ..), (b, ..)| a.0.get(depth) == b.0.get(depth)) {
+        let Some((place, string, stamp)) = group.first() else {
+            continue;
+        };
+        match (&mut slot.value, place.0.get(depth)) {
+            (_, None) => *slot = Slot::new(Value::String(string.clone()), *stamp),
+            (Value::Map(members), Some(Step::Member(at))) => {
+                let members = members.make_mut();
+                if let Some(entry) = members.entries.get_mut(*at) {
+                    members.summary.lose(&entry.slot.value);
+                    set_strings(&mut entry.slot, group, depth + 1);
+                    members.summary.gain(&entry.slot.value);
+                }
+            }
+            (Value::List(list), Some(Step::Element(at))) => {
+                let list = list.make_mut();
+                if let Some(element) = list.elements.get_mut(*at) {
+                    list.summary.lose(&element.value);
+                    set_strings(element, group, depth + 1);
+                    list.summary.gain(&element.value);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 /// A place of a [`Document`], found once for many clones.
 #[derive(Clone, Debug)]
 pub(crate) struct Place(Vec<Step>);
@@ -1060,12 +1092,10 @@ impl Document {
         Some(Place(steps))
     }
 
-    /// [`Document::set_string`] at a place of a document whose clone this is, and in which nothing but scalars
-    /// was replaced since.
-    pub(crate) fn set_string_at(&mut self, place: &Place, text: &str, stamp: Stamp) {
-        edit(&mut self.root, &place.0, &mut |_| (), &mut |slot| {
-            *slot = Slot::new(Value::String(text.into()), stamp);
-        });
+    /// Puts strings at places of the document whose clone this is, in the order of [`Document::leaves`]: so each
+    /// list or map on the way is visited once.
+    pub(crate) fn set_strings(&mut self, strings: &[(&Place, JsString, Stamp)]) {
+        set_strings(&mut self.root, strings, 0);
     }
 
     fn put(&mut self, path: &[Key<'_>], value: Value, stamp: Stamp) -> Result<(), SetError> {
@@ -1235,6 +1265,9 @@ impl Document {
         if !self.root.value.is_visible() {
             return Err(Unsendable::Undefined);
         }
+        // The weight is about the length of the text, so `out` seldom has to grow again.
+        let weight = usize::try_from(self.root.value.weight()).unwrap_or(usize::MAX);
+        out.reserve(weight.min(MOST_RESERVED) + weight.min(MOST_RESERVED) / 16);
         Ok(self.root.value.write_sorted(out)?)
     }
 

@@ -10,7 +10,7 @@ use std::{fmt, ops::Range};
 use serde_json::Value;
 
 use crate::{
-    json::{self, Notes},
+    json::{self, JsString, Notes},
     json_patch::{Document, Place, Stamp},
     snapshot,
 };
@@ -364,25 +364,28 @@ impl Read {
         let brace = |byte| byte == b'{' || byte == b'}';
         let plain = !values.iter().any(|(_, value)| any_byte(value, brace));
         let mut document = self.document.clone();
+        let mut text = String::new();
+        let mut strings = Vec::with_capacity(self.holes.len());
         for ((hole, place), pieces) in self.holes.iter().zip(&self.places).zip(&self.pieces) {
-            let (text, by) = match pieces {
-                Some(pieces) if plain => joined(pieces, values),
-                _ => replaced_in_turn(&hole.text, values),
+            let by = match pieces {
+                Some(pieces) if plain => join(pieces, values, &mut text),
+                _ => replace_in_turn(&hole.text, values, &mut text),
             };
             // The hole was found in this very document, so it has a place.
             if by != TEMPLATE
                 && let Some(place) = place
             {
-                document.set_string_at(place, &text, by);
+                strings.push((place, JsString::from(text.as_str()), by));
             }
         }
+        document.set_strings(&strings);
         document
     }
 }
 
 /// The string and who had a hand in it, where no value and no brace can make a new placeholder.
-fn joined(pieces: &[Piece], values: &Values) -> (String, Step) {
-    let mut text = String::new();
+fn join(pieces: &[Piece], values: &Values, text: &mut String) -> Step {
+    text.clear();
     let mut by = TEMPLATE;
     for piece in pieces {
         match piece {
@@ -396,20 +399,20 @@ fn joined(pieces: &[Piece], values: &Values) -> (String, Step) {
             },
         }
     }
-    (text, by)
+    by
 }
 
 /// One placeholder after the other, as over the whole text: a value may hold the name of a later one.
-fn replaced_in_turn(text: &str, values: &Values) -> (String, Step) {
-    let mut text = text.to_owned();
+fn replace_in_turn(hole: &str, values: &Values, text: &mut String) -> Step {
+    hole.clone_into(text);
     let mut by = TEMPLATE;
     for (placeholder, value) in values.iter() {
         if text.contains(placeholder.text()) {
-            text = text.replace(placeholder.text(), value);
+            *text = text.replace(placeholder.text(), value);
             by |= placeholder.bit();
         }
     }
-    (text, by)
+    by
 }
 
 fn needs_escape(value: &str) -> bool {
