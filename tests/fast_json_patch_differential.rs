@@ -442,9 +442,7 @@ fn unsound(case: &Case, validate: bool, document: &Document, applied: &Applied) 
         let mut written = Vec::new();
         document.write_json(&mut written).unwrap();
         let again: Value = serde_json::from_slice(&written).unwrap();
-        if again != json::parse(&text).unwrap().to_value().unwrap()
-            || again != value
-        {
+        if again != json::parse(&text).unwrap().to_value().unwrap() || again != value {
             return Some(format!("write_json gives {again}, to_value {value}"));
         }
         fn count(value: &Value) -> usize {

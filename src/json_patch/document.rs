@@ -1087,6 +1087,7 @@ impl Document {
         if !self.root.value.is_visible() {
             return Err(Unsendable::Undefined);
         }
+        out.reserve(usize::try_from(self.root.value.weight()).map_or(0, |weight| weight.min(1 << 20)));
         Ok(self.root.value.write_sorted(out)?)
     }
 
@@ -1182,10 +1183,29 @@ const ESCAPED: [bool; 256] = {
     table
 };
 
+/// Whether none of up to eight bytes is written as an escape, all looked at in one go: strings are most of a pod.
+fn is_plain_chunk(chunk: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let Ok(chunk) = <[u8; 8]>::try_from(chunk) else {
+        return !chunk.iter().any(|byte| ESCAPED[usize::from(*byte)]);
+    };
+    let word = u64::from_ne_bytes(chunk);
+    // The high bit of a byte stays where the byte was below `than`.
+    let below = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than)) & !word & HIGHS;
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    below(word, 0x20) | equal(b'"') | equal(b'\\') == 0
+}
+
 fn write_text(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     let bytes = text.as_bytes();
+    if bytes.chunks(8).all(is_plain_chunk) {
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     let mut run = 0;
     for (at, byte) in bytes.iter().enumerate() {
         if ESCAPED[usize::from(*byte)] {
