@@ -361,6 +361,14 @@ fn effects_say_what_happened_and_not_what_was_asked_for() {
 }
 
 #[test]
+fn removing_the_root_leaves_null_and_removing_it_again_does_nothing() {
+    let (document, applied) = patched("{}", r#"[{"op":"remove","path":""},{"op":"remove","path":""}]"#);
+    assert_eq!(document.stringify().unwrap(), "null");
+    assert_eq!(applied.effects, [Effect::Removed, Effect::Nothing]);
+    assert_eq!(applied.removals.len(), 1);
+}
+
+#[test]
 fn after_a_failure_the_rest_is_not_reached_and_the_document_is_half_patched() {
     let (document, applied) = patched(
         r#"{"a":{"b":{}},"c":1}"#,

@@ -505,12 +505,20 @@ impl Engine {
                 Ok(effect)
             }
             Op::Remove => {
-                self.applied.removals.push(Removal {
-                    path: Vec::new(),
-                    stamp,
-                });
+                // It leaves null, be it null already.
+                let effect = match self.root.value() {
+                    Value::Null => Effect::Nothing,
+                    Value::Undefined | Value::Function(_) => Effect::Added,
+                    _ => {
+                        self.applied.removals.push(Removal {
+                            path: Vec::new(),
+                            stamp,
+                        });
+                        Effect::Removed
+                    }
+                };
                 self.replace_root(Slot::placed(Value::Null, stamp, stamp), None);
-                Ok(Effect::Removed)
+                Ok(effect)
             }
             Op::Test => {
                 let nothing = Value::Undefined;
