@@ -366,6 +366,8 @@ fn removing_the_root_leaves_null_and_removing_it_again_does_nothing() {
     assert_eq!(document.stringify().unwrap(), "null");
     assert_eq!(applied.effects, [Effect::Removed, Effect::Nothing]);
     assert_eq!(applied.removals.len(), 1);
+    let (_, applied) = patched("1e400", r#"[{"op":"remove","path":""}]"#);
+    assert_eq!(applied.effects, [Effect::Nothing]);
 }
 
 #[test]

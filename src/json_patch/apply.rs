@@ -505,9 +505,10 @@ impl Engine {
                 Ok(effect)
             }
             Op::Remove => {
-                // It leaves null, be it null already.
+                // It leaves null, be it null already, or a number out of range, which prints as null.
                 let effect = match self.root.value() {
                     Value::Null => Effect::Nothing,
+                    Value::Number(number) if !number.is_finite() => Effect::Nothing,
                     Value::Undefined | Value::Function(_) => Effect::Added,
                     _ => {
                         self.applied.removals.push(Removal {
