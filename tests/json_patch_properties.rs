@@ -450,6 +450,25 @@ fn nesting_is_refused_at_a_thousand_levels() {
 }
 
 #[test]
+fn a_document_as_deep_as_allowed_can_be_printed_copied_and_dropped() {
+    let nest = r#"{"op":"move","from":"/a","path":"/b"},{"op":"add","path":"/a","value":[]},{"op":"move","from":"/b","path":"/a/0"}"#;
+    let patch = format!(
+        "[{},{}]",
+        vec![nest; 990].join(","),
+        r#"{"op":"copy","from":"/a","path":"/c"}"#
+    );
+    let (document, applied) = patched(r#"{"a":1e400}"#, &patch);
+    assert_eq!(applied.failure, None);
+    let text = document.stringify().unwrap();
+    let mut written = Vec::new();
+    document.write_json(&mut written).unwrap();
+    assert_eq!(String::from_utf8(written).unwrap(), text);
+    assert_eq!(document.to_value().unwrap().to_string(), text);
+    assert_eq!(document.get(&[]).unwrap().stringify(), text);
+    assert!(document.leaves().iter().all(|leaf| leaf.path.len() == 991));
+}
+
+#[test]
 fn ten_thousand_operations_on_large_lists_end_in_seconds() {
     let started = Instant::now();
     let mut operations = vec![r#"{"op":"replace","path":"/l/900000","value":1}"#.to_owned()];

@@ -636,7 +636,7 @@ impl Engine {
         })
     }
 
-    /// The function `add`, or with `reads_first` the function `replace`, of the library.
+    /// The function `add`, or with `is_replace` the function `replace`, of the library.
     fn put(
         &mut self,
         steps: &[Step],
