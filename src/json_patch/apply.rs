@@ -505,12 +505,21 @@ impl Engine {
                 Ok(effect)
             }
             Op::Remove => {
-                self.applied.removals.push(Removal {
-                    path: Vec::new(),
-                    stamp,
-                });
+                // It leaves null, be it null already, or a number out of range, which prints as null.
+                let effect = match self.root.value() {
+                    Value::Null => Effect::Nothing,
+                    Value::Number(number) if !number.is_finite() => Effect::Nothing,
+                    Value::Undefined | Value::Function(_) => Effect::Added,
+                    _ => {
+                        self.applied.removals.push(Removal {
+                            path: Vec::new(),
+                            stamp,
+                        });
+                        Effect::Removed
+                    }
+                };
                 self.replace_root(Slot::placed(Value::Null, stamp, stamp), None);
-                Ok(Effect::Removed)
+                Ok(effect)
             }
             Op::Test => {
                 let nothing = Value::Undefined;
@@ -627,7 +636,7 @@ impl Engine {
         })
     }
 
-    /// The function `add`, or with `reads_first` the function `replace`, of the library.
+    /// The function `add`, or with `is_replace` the function `replace`, of the library.
     fn put(
         &mut self,
         steps: &[Step],
