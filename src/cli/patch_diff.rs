@@ -20,7 +20,11 @@ use crate::{
         yaml,
     },
     patch_diff::{self, Made, Request},
-    pipeline::{Patch, Rendered, Site, Subject, provenance},
+    pipeline::{
+        Patch, Rendered, Site, Subject,
+        placeholders::{self, Placeholder},
+        provenance,
+    },
     snapshot::{self, ReadOptions},
 };
 
@@ -184,7 +188,7 @@ fn files(
         (after_value.clone(), after.display().to_string()),
     );
     let live = patch_diff::is_live(&before_value);
-    let mut base = None;
+    let (mut base, mut for_license) = (None, true);
     if live {
         let own = snapshot::project_id_of(&before_value).map(str::to_lowercase);
         if let (Some(own), [named]) = (&own, ids)
@@ -203,6 +207,7 @@ fn files(
             let rendered = render_base(ui, args, &sources, own.as_deref())?;
             base = Some(pod_of(&rendered)?);
             comparison.rendered = Some((Side::Before, rendered));
+            for_license = args.what_if.for_license.is_some();
         }
     } else if !ids.is_empty() {
         return Err(CommandError::usage(
@@ -218,9 +223,49 @@ fn files(
             comparison.after_label.push_str("  (the edit, rebased)");
         }
         comparison.add_notes(made);
+        let order = comparison.rendered.as_ref().filter(|_| !for_license);
+        let order = order.and_then(|(_, rendered)| order_matters(rendered, made));
+        comparison.findings.extend(order);
     }
     comparison.made = Some(made);
     Ok(comparison)
+}
+
+/// The base holds the patches of the other licenses, as if the new one came last; the real order is by license id.
+fn order_matters(rendered: &Rendered, made: &Made) -> Option<Finding> {
+    let others: Vec<&Operation> = rendered.patches.iter().flat_map(Patch::operations).collect();
+    if others.is_empty() || made.operations.is_empty() {
+        return None;
+    }
+    let new: Vec<Operation> = made
+        .operations
+        .iter()
+        .map(|operation| Operation::new(&Json::from(operation)))
+        .collect();
+    let numbered: Vec<(&Operation, Stamp)> = new.iter().chain(others).zip(1..).collect();
+    let mut document = rendered.unpatched.clone();
+    let applied = apply(&mut document, &numbered, Options { validate: false });
+    let same = || {
+        document
+            .to_value()
+            .is_ok_and(|value| crate::json::with_js_numbers(&value) == made.wanted)
+    };
+    let what = match &applied.failure {
+        Some(failure) => format!(
+            "the start would fail ({})",
+            failure.message.lines().next().unwrap_or_default()
+        ),
+        None if !same() => "the pod would be another one".to_owned(),
+        None => return None,
+    };
+    Some(Finding::new(
+        "order-matters",
+        Severity::Warning,
+        format!(
+            "patches apply in the order of the license ids; if the new license comes before the others, {what}; \
+             --for-license ID makes the patch for its place"
+        ),
+    ))
 }
 
 /// `--before FILE` with a patch: what it does to any document.
@@ -403,16 +448,54 @@ fn edited(
     } else {
         after
     };
+    let after = with_project_config_of(&rendered, after);
     let made = make(args, &before, &after, None);
     let mut comparison = Comparison::new((before, format!("{name}  rendered")), (after, label));
     if let Ok(made) = &made {
         comparison.add_notes(made);
+        if args.what_if.for_license.is_none() {
+            comparison.findings.extend(order_matters(&rendered, made));
+        }
     }
     comparison.project_id = Some(rendered.project_id.clone());
     comparison.freeze_notes(&rendered);
     comparison.made = Some(made);
     comparison.rendered = Some((Side::Before, rendered));
     Ok(comparison)
+}
+
+/// `{project_config}` holds the quota, and the quota the license patches: it differs with every patch, and nobody
+/// edits it. So an edited pod keeps the one of the pod that the patch is for.
+fn with_project_config_of(rendered: &Rendered, mut after: Value) -> Value {
+    let own = rendered
+        .provenance()
+        .into_iter()
+        .find_map(|entry| match &entry.by {
+            provenance::Writer::Placeholders(list) if list == &[Placeholder::ProjectConfig] => rendered
+                .pod
+                .get_str(&provenance::keys(&entry.path))
+                .map(str::to_owned),
+            _ => None,
+        });
+    let Some(own) = own else { return after };
+    let containers = after
+        .pointer_mut("/spec/containers")
+        .and_then(Value::as_array_mut);
+    let variables = containers
+        .into_iter()
+        .flatten()
+        .filter_map(|c| c.get_mut("env")?.as_array_mut())
+        .flatten();
+    for value in variables.filter_map(|variable| variable.get_mut("value")) {
+        if value
+            .as_str()
+            .and_then(placeholders::quota_of_project_config)
+            .is_some()
+        {
+            *value = Value::from(own.clone());
+        }
+    }
+    after
 }
 
 /// The editor, again and again until what was saved can be read and applied.
