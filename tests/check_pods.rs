@@ -145,7 +145,10 @@ impl Answer {
         Self {
             code: json[0].as_u64().expect("a code"),
             message: text(&json[1]),
-            causes: causes.iter().map(|cause| (text(&cause[0]), text(&cause[1]))).collect(),
+            causes: causes
+                .iter()
+                .map(|cause| (text(&cause[0]), text(&cause[1])))
+                .collect(),
         }
     }
 
@@ -175,7 +178,9 @@ impl Answer {
         let rest = self.message.split("Go struct field ").nth(1)?;
         let (_, field) = rest.split_whitespace().next()?.split_once('.')?;
         // Go names embedded types too: `spec.volumes.VolumeSource.nfs`.
-        let names = field.split('.').filter(|name| !name.starts_with(|c: char| c.is_ascii_uppercase()));
+        let names = field
+            .split('.')
+            .filter(|name| !name.starts_with(|c: char| c.is_ascii_uppercase()));
         Some(names.collect::<Vec<_>>().join("."))
     }
 }
@@ -277,22 +282,32 @@ fn changes(base: &str, pod: &Value) -> Vec<Case> {
                 change("list at", pointer, &put(json!([])));
                 change("empty map at", pointer, &put(json!({})));
                 change("text at", pointer, &put(json!("x")));
-                change("unknown field in", pointer, &|map: &mut Value| map["zzUnknown"] = json!("x"));
+                change("unknown field in", pointer, &|map: &mut Value| {
+                    map["zzUnknown"] = json!("x")
+                });
             }
             Value::Null => {}
         }
         let (parent, name) = pointer.rsplit_once('/').expect("not the root");
         let name = name.replace("~1", "/").replace("~0", "~");
-        change(&format!("without {name} in"), parent, &|parent: &mut Value| match parent {
-            Value::Array(list) => drop(list.remove(name.parse().expect("an index"))),
-            parent => drop(parent.as_object_mut().expect("a map").remove(&name)),
-        });
+        change(
+            &format!("without {name} in"),
+            parent,
+            &|parent: &mut Value| match parent {
+                Value::Array(list) => drop(list.remove(name.parse().expect("an index"))),
+                parent => drop(parent.as_object_mut().expect("a map").remove(&name)),
+            },
+        );
         if pod.pointer(parent).is_some_and(Value::is_object) {
-            change(&format!("upper case name {name} in"), parent, &|parent: &mut Value| {
-                let map = parent.as_object_mut().expect("a map");
-                let value = map.remove(&name).expect("a member");
-                map.insert(name.to_uppercase(), value);
-            });
+            change(
+                &format!("upper case name {name} in"),
+                parent,
+                &|parent: &mut Value| {
+                    let map = parent.as_object_mut().expect("a map");
+                    let value = map.remove(&name).expect("a member");
+                    map.insert(name.to_uppercase(), value);
+                },
+            );
         }
     }
     cases
@@ -327,7 +342,8 @@ fn edited(base: &Value, line: &str) -> Value {
         match value {
             None => assert!(document.remove(&keys, stamp), "{line}"),
             Some(value) => {
-                let value: Value = serde_json::from_str(value).unwrap_or_else(|error| panic!("{line}: {error}"));
+                let value: Value =
+                    serde_json::from_str(value).unwrap_or_else(|error| panic!("{line}: {error}"));
                 document
                     .set(&keys, &Json::from(&value), stamp)
                     .unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -376,7 +392,9 @@ fn errors(findings: &[PodFinding]) -> impl Iterator<Item = &PodFinding> {
 
 /// A mount that is not found because something else is wrong with its volume is nobody's fault.
 fn is_consequence(pod: &Value, reason: &str, field: &str) -> bool {
-    if reason != "FieldValueNotFound" || !(field.contains(".volumeMounts[") || field.contains(".volumeDevices[")) {
+    if reason != "FieldValueNotFound"
+        || !(field.contains(".volumeMounts[") || field.contains(".volumeDevices["))
+    {
         return false;
     }
     let pointer = format!("/{}", field.replace('.', "/").replace('[', "/").replace(']', ""));
@@ -419,7 +437,9 @@ fn the_api_server_and_the_offline_check_agree_on_every_pod() {
             Verdict::Hidden => {}
             Verdict::Accepted if ours.is_empty() => {}
             Verdict::Accepted => {
-                let messages: Vec<_> = errors(&findings).map(|f| format!("{}: {}", f.field, f.finding.message)).collect();
+                let messages: Vec<_> = errors(&findings)
+                    .map(|f| format!("{}: {}", f.field, f.finding.message))
+                    .collect();
                 false_alarms.push(format!("{}\n    ours: {messages:?}", case.name));
             }
             Verdict::Refused if ours.is_empty() => {
@@ -431,7 +451,10 @@ fn the_api_server_and_the_offline_check_agree_on_every_pod() {
                     .iter()
                     .filter(|field| !field.is_empty())
                     .filter(|field| {
-                        !answer.causes.iter().any(|(reason, of)| of == *field && is_consequence(&case.pod, reason, of))
+                        !answer
+                            .causes
+                            .iter()
+                            .any(|(reason, of)| of == *field && is_consequence(&case.pod, reason, of))
                     })
                     .collect();
                 fields += wanted.len();
@@ -468,9 +491,19 @@ fn the_api_server_and_the_offline_check_agree_on_every_pod() {
         refused - missed.len(),
         false_alarms.len(),
     );
-    assert!(refused >= 200 && counts["Accepted"] >= 100, "the corpus is too small");
+    assert!(
+        refused >= 200 && counts["Accepted"] >= 100,
+        "the corpus is too small"
+    );
     assert!(false_alarms.is_empty(), "{} false alarms", false_alarms.len());
-    assert!((refused - missed.len()) * 100 >= refused * 95, "{} missed", missed.len());
-    assert!(fields_found * 100 >= fields * 95, "{} other fields", other_fields.len());
+    assert!(
+        (refused - missed.len()) * 100 >= refused * 95,
+        "{} missed",
+        missed.len()
+    );
+    assert!(
+        fields_found * 100 >= fields * 95,
+        "{} other fields",
+        other_fields.len()
+    );
 }
-

@@ -441,3 +441,61 @@ fn colours_are_only_where_they_are_wanted() {
         coloured.stdout
     );
 }
+
+#[test]
+fn a_patch_that_needs_another_licenses_patch_first_is_told() {
+    let mut after = rendered();
+    let mounts = after["spec"]["containers"][0]["volumeMounts"]
+        .as_array_mut()
+        .unwrap();
+    mounts.last_mut().unwrap()["readOnly"] = json!(true);
+    let sandbox = Sandbox::new().file("after.json", &after.to_string());
+    sandbox
+        .run(&[
+            "patch-diff",
+            "--example",
+            "--after",
+            "after.json",
+            "-o",
+            "license",
+        ])
+        .code(0)
+        .says("[order-matters]");
+    let mut label = rendered();
+    label["metadata"]["labels"]["own"] = json!("1");
+    Sandbox::new()
+        .file("after.json", &label.to_string())
+        .run(&[
+            "patch-diff",
+            "--example",
+            "--after",
+            "after.json",
+            "-o",
+            "license",
+        ])
+        .code(0)
+        .does_not_say("[order-matters]");
+}
+
+#[test]
+fn the_patch_of_a_license_is_made_for_its_place() {
+    let mut after = rendered();
+    after["metadata"]["labels"]["mylabel"] = json!("changed");
+    let sandbox = Sandbox::new().file("after.json", &after.to_string());
+    let run = sandbox
+        .run(&[
+            "patch-diff",
+            "--example",
+            "--after",
+            "after.json",
+            "--for-license",
+            "f3d76abf",
+            "-o",
+            "license",
+        ])
+        .code(0);
+    assert_eq!(
+        run.stdout,
+        "[{\"op\":\"add\",\"path\":\"/metadata/labels/mylabel\",\"value\":\"changed\"}]\n"
+    );
+}

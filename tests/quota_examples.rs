@@ -8,14 +8,15 @@
     reason = "a panic is how a test fails"
 )]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use kubectl_cocalc::{
     json::{Json, parse},
+    json_patch::{Gate, gate_parsed, gate_value},
     pipeline::{
         gpu::{Toleration, gpu_info},
         licenses::{HookInput, hook},
-        quota::{Computed, Input, QuotaError, quota, valid_patch},
+        quota::{Computed, Input, QuotaError, quota},
         settings::{SiteSettings, setting_value, site_settings_with_default},
     },
     snapshot::License,
@@ -44,6 +45,7 @@ fn compute(project: &Json, settings: Option<&SiteSettings>) -> Result<Computed, 
         site_license: member("site_license"),
         site_settings: settings,
         pay_as_you_go: project.get("pay_as_you_go"),
+        gate: &|patch| Arc::new(gate_value(patch)),
     })
 }
 
@@ -96,6 +98,7 @@ fn run_hook(input: &Json) -> Json {
         usage: &usage,
         now: "2026-11-24T12:00:00Z".parse().unwrap(),
         site_settings: settings.as_ref(),
+        gate: &|patch| Arc::new(gate_value(patch)),
     })
     .unwrap();
     let after = quota(&Input {
@@ -104,6 +107,7 @@ fn run_hook(input: &Json) -> Json {
         site_license: &judged.site_license,
         site_settings: settings.as_ref(),
         pay_as_you_go: None,
+        gate: &|patch| Arc::new(gate_value(patch)),
     })
     .unwrap();
     Json::map([
@@ -178,7 +182,10 @@ fn answer(input: &Json) -> Json {
         Some("quota_from_db") => quota_from_db(input),
         Some("hook") => run_hook(input),
         Some("gpu_info") => run_gpu_info(input),
-        Some("valid_patch") => Json::Bool(valid_patch(input.get("value").unwrap())),
+        Some("valid_patch") => Json::Bool(matches!(
+            gate_parsed(input.get("value").unwrap()),
+            Gate::Passes(_)
+        )),
         Some("setting_value") => setting_value(input.get("value")),
         Some(other) => panic!("unknown kind of example: {other}"),
     }

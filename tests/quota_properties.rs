@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use kubectl_cocalc::{
     json::{JsString, Json, Map},
+    json_patch::gate_value,
     pipeline::{
         gpu::gpu_info,
         licenses::{HookInput, State, hook, license_number_errors},
@@ -134,6 +135,7 @@ impl Case {
             site_license: &self.site_license,
             site_settings: self.site_settings.as_ref(),
             pay_as_you_go: self.pay_as_you_go.as_ref(),
+            gate: &|patch| Arc::new(gate_value(patch)),
         }
     }
 }
@@ -441,6 +443,7 @@ proptest! {
             usage: &|_| 1,
             now: "2026-11-24T12:00:00Z".parse().unwrap(),
             site_settings: case.site_settings.as_ref(),
+            gate: &|patch| Arc::new(gate_value(patch)),
         };
         let judged = hook(&input);
         prop_assert_eq!(&judged, &hook(&input));

@@ -6,11 +6,12 @@ pub mod operations;
 pub mod pod;
 pub mod rules;
 
-use std::fmt;
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use crate::{
     json::Json,
-    json_patch::{Gate, Reason as DropReason},
+    json_patch::{Gate, Key, Reason as DropReason},
+    output::escape,
     pipeline::{
         Judged, Known, Rendered, STAND_IN, Site, Subject, licenses::State, quota::Reason, template::Prepared,
     },
@@ -60,7 +61,7 @@ impl Finding {
 
 /// A license in a message: title in quotes and the first 8 characters of its id.
 pub fn license_name(title: &str, id: &str) -> String {
-    let short = id.get(..8).unwrap_or(id);
+    let short = escape::line(id.get(..8).unwrap_or(id));
     if title.is_empty() {
         format!("license {short}")
     } else {
@@ -70,11 +71,50 @@ pub fn license_name(title: &str, id: &str) -> String {
 
 /// Everything to tell about a rendered project.
 pub fn findings(site: &Site, subject: Subject<'_>, rendered: &Rendered) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    licenses_not_looked_at(subject, rendered, &mut findings);
-    if let Some(judged) = &rendered.judged {
-        findings.extend(license_findings(site, judged));
+    Told::default().findings(site, subject, rendered)
+}
+
+/// What was told about licenses, for projects that share the verdict.
+#[derive(Default)]
+pub struct Told {
+    /// By the address of the verdict, which stays where it is as long as it is held here.
+    by_verdict: HashMap<*const Judged, (Arc<Judged>, Vec<Finding>)>,
+}
+
+/// For how many verdicts [`Told`] remembers what was told, at most.
+const REMEMBERED: usize = 1024;
+
+impl Told {
+    /// [`findings`] of one project after the other, all of the same site.
+    pub fn findings(&mut self, site: &Site, subject: Subject<'_>, rendered: &Rendered) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        licenses_not_looked_at(subject, rendered, &mut findings);
+        if let Some(judged) = &rendered.judged {
+            findings.extend(self.of_licenses(site, judged));
+        }
+        other_findings(site, subject, rendered, &mut findings);
+        findings
     }
+
+    fn of_licenses(&mut self, site: &Site, judged: &Arc<Judged>) -> Vec<Finding> {
+        // Nobody else holds it, so no other project has it.
+        if Arc::strong_count(judged) == 1 {
+            return license_findings(site, judged);
+        }
+        if let Some((_, findings)) = self.by_verdict.get(&Arc::as_ptr(judged)) {
+            return findings.clone();
+        }
+        if self.by_verdict.len() == REMEMBERED {
+            self.by_verdict.clear();
+        }
+        let findings = license_findings(site, judged);
+        self.by_verdict
+            .insert(Arc::as_ptr(judged), (judged.clone(), findings.clone()));
+        findings
+    }
+}
+
+fn other_findings(site: &Site, subject: Subject<'_>, rendered: &Rendered, findings: &mut Vec<Finding>) {
     if rendered.judged.is_none() {
         let dropped = rendered.patches.iter().filter_map(|patch| match &*patch.gate {
             Gate::Dropped(reason) => Some(patch_dropped(site, &patch.license, reason)),
@@ -83,15 +123,16 @@ pub fn findings(site: &Site, subject: Subject<'_>, rendered: &Rendered) -> Vec<F
         findings.extend(dropped);
     }
     findings.extend(operations::without_effect(rendered));
-    quota_without_a_place(rendered, &mut findings);
-    placeholders(subject, rendered, &mut findings);
-    findings
+    not_a_pod(rendered, findings);
+    quota_without_a_place(rendered, findings);
+    placeholders(subject, rendered, findings);
 }
 
 /// Patches of licenses that never reach the pod, and why.
 pub fn patch_findings(site: &Site, judged: &Judged) -> Vec<Finding> {
     let mut findings = lost_patches(site, judged);
     findings.extend(dropped_patches(site, judged));
+    candidate_not_applied(site, judged, &mut findings);
     findings
 }
 
@@ -104,10 +145,11 @@ pub fn license_findings(site: &Site, judged: &Judged) -> Vec<Finding> {
 }
 
 fn licenses_not_looked_at(subject: Subject<'_>, rendered: &Rendered, findings: &mut Vec<Finding>) {
-    if matches!(subject.known, Known::Nothing) && rendered.judged.is_none() {
-        let quota = match subject.live_pod {
-            Some(_) => "",
-            None => "; resources stay as the template has them",
+    if matches!(subject.known, Known::Nothing) {
+        let quota = match (&rendered.judged, subject.live_pod) {
+            (Some(_), _) => "; the quota is that of the what-if licenses alone",
+            (None, Some(_)) => "",
+            (None, None) => "; resources stay as the template has them",
         };
         findings.push(Finding::new(
             "licenses-not-looked-at",
@@ -117,12 +159,78 @@ fn licenses_not_looked_at(subject: Subject<'_>, rendered: &Rendered, findings: &
     }
 }
 
+/// What is no Pod with a name cannot be created, whatever CoCalc made of it.
+fn not_a_pod(rendered: &Rendered, findings: &mut Vec<Finding>) {
+    let text = |path: &[Key<'_>]| rendered.pod.get_str(path).filter(|text| !text.is_empty());
+    let kind = text(&[Key::Name("kind")]);
+    let name = text(&[Key::Name("metadata"), Key::Name("name")]);
+    let problem = match (kind, name) {
+        (Some("Pod"), Some(_)) => return,
+        (Some("Pod"), None) => "has no metadata.name".to_owned(),
+        (Some(kind), _) => format!("is of kind {kind:?}"),
+        (None, _) => "is no object of kind Pod".to_owned(),
+    };
+    findings.push(Finding::new(
+        "not-a-pod",
+        Severity::Error,
+        format!("the result {problem}; the API server refuses it"),
+    ));
+}
+
+/// Whether CoCalc would drop the patch that is under review.
+pub fn candidate_is_dropped(findings: &[Finding]) -> bool {
+    findings
+        .iter()
+        .any(|finding| finding.rule == "patch-dropped" && finding.severity == Severity::Error)
+}
+
+/// The patch under review, where its license does not bring it into the pod.
+fn candidate_not_applied(site: &Site, judged: &Judged, findings: &mut Vec<Finding>) {
+    let (Some(patch), Some(id)) = (&site.what_if().patch, site.what_if().candidate_license()) else {
+        return;
+    };
+    if judged.computed.patches.iter().any(|found| found.license == *id) {
+        return;
+    }
+    let gate = site.gate(&Json::string(&patch.text));
+    if let Gate::Dropped(reason) = &*gate {
+        findings.push(patch_dropped(site, id, reason));
+        return;
+    }
+    if matches!(&*gate, Gate::Passes(operations) if operations.is_empty()) {
+        return;
+    }
+    let verdict = judged.verdicts.iter().find(|verdict| verdict.license == *id);
+    let why = match verdict {
+        None if judged.site_license.get(id).is_none() => {
+            "the project does not hold its license; --add-license gives it".to_owned()
+        }
+        Some(verdict) if verdict.state != State::Active => {
+            format!("its license is {}: {verdict}", verdict.state.as_str())
+        }
+        _ if judged.computed.quota.dedicated_vm.truthy() => "a dedicated VM is active".to_owned(),
+        _ => "CoCalc takes no patch from its license".to_owned(),
+    };
+    findings.push(Finding::new(
+        "candidate-not-applied",
+        Severity::Warning,
+        format!("the patch {} is not applied: {why}", escape::line(&patch.label)),
+    ));
+}
+
 /// Licenses that do nothing, or not what their holder expects.
 fn license_states(site: &Site, judged: &Judged, findings: &mut Vec<Finding>) {
     let title = |id: &str| site.license(id).map_or("", |license| &license.title);
     for verdict in &judged.verdicts {
         let id = verdict.license.to_string_lossy();
         let name = license_name(title(&id), &id);
+        let row_patch = site.license(&id).and_then(|row| row.quota.get_non_null("patch"));
+        if verdict.state == State::Ineffective
+            && row_patch.is_some_and(|patch| matches!(&*site.gate(patch), Gate::Dropped(_)))
+        {
+            // That its patch is dropped is told instead.
+            continue;
+        }
         let (rule, severity) = match verdict.state {
             State::Active => continue,
             State::Exhausted if verdict.run_limit == Some(0.0) => {
@@ -138,7 +246,11 @@ fn license_states(site: &Site, judged: &Judged, findings: &mut Vec<Finding>) {
         findings.push(Finding::new(
             rule,
             severity,
-            format!("{name} is {}: {verdict}", verdict.state.as_str()),
+            match verdict.state {
+                State::NotAUuid => format!("{name}: {verdict}"),
+                State::Orphan => format!("{name} is an orphan: {verdict}"),
+                state => format!("{name} is {}: {verdict}", state.as_str()),
+            },
         ));
     }
     for (id, reason) in &judged.computed.reasons {
@@ -242,7 +354,16 @@ fn dropped_patches(site: &Site, judged: &Judged) -> Vec<Finding> {
         .patches
         .iter()
         .map(|found| (found.license.to_string_lossy(), &found.patch));
+    let candidate = site
+        .what_if()
+        .candidate_license()
+        .filter(|_| site.what_if().patch.is_some());
     for (id, patch) in used.chain(rows) {
+        let looked_at = judged.computed.patches.iter().any(|found| found.license == *id);
+        // The patch under review is told on its own where the quota function does not see it.
+        if !looked_at && Some(&*id) == candidate {
+            continue;
+        }
         if let Gate::Dropped(reason) = &*site.gate(patch) {
             findings.push(patch_dropped(site, &id, reason));
         }

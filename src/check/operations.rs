@@ -426,7 +426,9 @@ impl<'a> Look<'a> {
                         if name.len() > 10 || name.parse::<i64>().is_ok_and(|n| n != number) {
                             told.push(warn(
                                 "index-wraps",
-                                format!("the index {name} has more than 31 bits; CoCalc takes it as {number}"),
+                                format!(
+                                    "the index {name} has more than 31 bits; CoCalc takes it as {number}"
+                                ),
                             ));
                         } else if name.len() > 1 && name.starts_with('0') {
                             told.push(warn(
@@ -448,7 +450,10 @@ impl<'a> Look<'a> {
                 }
                 Stage::Map => {
                     let is_there = walk.found > index;
-                    if !is_there && is_inherited_by_objects(&token.name) && (index < last || self.reads(pointer)) {
+                    if !is_there
+                        && is_inherited_by_objects(&token.name)
+                        && (index < last || self.reads(pointer))
+                    {
                         told.push(inherited(&token.name));
                     }
                 }
@@ -509,7 +514,9 @@ impl<'a> Look<'a> {
                 }
             } else if name != "length" {
                 let meant = self.named_element(document, name);
-                let negative = name.strip_prefix('-').is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
+                let negative = name
+                    .strip_prefix('-')
+                    .is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
                 let what = if negative { "a negative index" } else { "no index" };
                 if self.op == "remove" {
                     let taken = removed_by_name(name, length);
@@ -520,7 +527,9 @@ impl<'a> Look<'a> {
                 } else if self.puts() {
                     told.push(warn(
                         "list-element-by-name",
-                        format!("{name:?} is {what} of {list}; what CoCalc puts there is never printed{meant}"),
+                        format!(
+                            "{name:?} is {what} of {list}; what CoCalc puts there is never printed{meant}"
+                        ),
                     ));
                 }
             }
@@ -535,7 +544,9 @@ impl<'a> Look<'a> {
         } else if self.op == "replace" && index == length {
             told.push(warn(
                 "replace-at-end",
-                format!("{list} has {length} elements, so there is nothing to replace at {index}; CoCalc appends"),
+                format!(
+                    "{list} has {length} elements, so there is nothing to replace at {index}; CoCalc appends"
+                ),
             ));
         } else if self.op == "replace" && index > length {
             told.push(warn(
@@ -616,7 +627,10 @@ impl<'a> Look<'a> {
                 told.push(Finding::new(
                     "add-overwrites",
                     Severity::Note,
-                    format!("{} is there already and is overwritten; write replace if that is meant", self.path.shown()),
+                    format!(
+                        "{} is there already and is overwritten; write replace if that is meant",
+                        self.path.shown()
+                    ),
                 ));
                 return;
             }
@@ -647,7 +661,11 @@ impl<'a> Look<'a> {
         let nothing = source.target(&self.from) == Stage::Nothing;
         let odd = self.from.has_no_token() || matches!(parent, Some(Stage::Text | Stage::Scalar));
         if nothing && !odd && self.effect != Effect::Failed {
-            let length = self.from.tokens.last().is_some_and(|token| token.name == "length");
+            let length = self
+                .from
+                .tokens
+                .last()
+                .is_some_and(|token| token.name == "length");
             if !(length && matches!(parent, Some(Stage::List(_)))) {
                 told.push(warn(
                     "from-nothing",
@@ -656,7 +674,12 @@ impl<'a> Look<'a> {
             }
         }
         let inside = self.path.tokens.len() > self.from.tokens.len()
-            && self.from.tokens.iter().zip(&self.path.tokens).all(|(a, b)| a.name == b.name);
+            && self
+                .from
+                .tokens
+                .iter()
+                .zip(&self.path.tokens)
+                .all(|(a, b)| a.name == b.name);
         if self.op == "move" && inside && !nothing {
             let then = match parent {
                 None => "would make a document that contains itself",
@@ -677,7 +700,10 @@ impl<'a> Look<'a> {
 
     fn root(&self, told: &mut Vec<Finding>) {
         if self.op == "remove" && self.path.text.as_deref() == Some("") {
-            told.push(warn("root-removed", "it removes the whole document; CoCalc goes on with null"));
+            told.push(warn(
+                "root-removed",
+                "it removes the whole document; CoCalc goes on with null",
+            ));
         }
     }
 
@@ -717,13 +743,17 @@ impl<'a> Look<'a> {
         if failure.name == Some("TEST_OPERATION_FAILED") {
             let there = match self.at.target(&self.path) {
                 Stage::Nothing => "nothing stands there".to_owned(),
-                _ => document
-                    .get(&self.keys(self.path.tokens.len()))
-                    .map_or_else(|| "it is another one".to_owned(), |value| format!("it is {}", short(&value))),
+                _ => document.get(&self.keys(self.path.tokens.len())).map_or_else(
+                    || "it is another one".to_owned(),
+                    |value| format!("it is {}", short(&value)),
+                ),
             };
             return error(
                 "test-fails",
-                format!("the value at {} is not the one tested for: {there}", self.path.shown()),
+                format!(
+                    "the value at {} is not the one tested for: {there}",
+                    self.path.shown()
+                ),
             );
         }
         if self.op == "test" && message.contains("hasOwnProperty") {
@@ -745,7 +775,9 @@ impl<'a> Look<'a> {
         }
         let missing = self.path.tokens.len() > self.at.found + 1;
         let broken = self.at.before(self.at.found);
-        if self.path.text.is_some() && (missing || broken == Stage::Null && self.at.found < self.path.tokens.len()) {
+        if self.path.text.is_some()
+            && (missing || broken == Stage::Null && self.at.found < self.path.tokens.len())
+        {
             let appends = self.path.tokens.last().is_some_and(|token| token.name == "-")
                 && self.path.tokens.len() == self.at.found + 2;
             let there = what_is_there(self, document);
@@ -806,7 +838,9 @@ fn warn(rule: &'static str, message: impl Into<String>) -> Finding {
 fn inherited(name: &str) -> Finding {
     warn(
         "inherited-name",
-        format!("{name:?} is not there, but every JavaScript object inherits it; CoCalc changes nothing of the pod"),
+        format!(
+            "{name:?} is not there, but every JavaScript object inherits it; CoCalc changes nothing of the pod"
+        ),
     )
 }
 
@@ -834,7 +868,11 @@ fn removed_by_name(name: &str, length: usize) -> usize {
     };
     let length = length as f64;
     let start = if number.is_nan() { 0.0 } else { number.trunc() };
-    let start = if start < 0.0 { (length + start).max(0.0) } else { start };
+    let start = if start < 0.0 {
+        (length + start).max(0.0)
+    } else {
+        start
+    };
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -977,7 +1015,9 @@ impl Guards {
             text.push('/');
             text.push_str(&token.raw);
             let is_last = index + 1 == pointer.tokens.len();
-            if matches!(walk.before(index), Stage::List(_)) && token.index().is_some() && (last_too || !is_last)
+            if matches!(walk.before(index), Stage::List(_))
+                && token.index().is_some()
+                && (last_too || !is_last)
             {
                 elements.push((list, text.clone(), index));
             }
@@ -1083,12 +1123,7 @@ fn element_name(document: &Document, element: &str) -> Option<String> {
 }
 
 /// Whether it relies on, or undoes, what another license has put there.
-fn depends(
-    look: &Look<'_>,
-    patches: &[PatchToCheck<'_>],
-    starts: &[Stamp],
-    patch: usize,
-) -> Option<Finding> {
+fn depends(look: &Look<'_>, patches: &[PatchToCheck<'_>], starts: &[Stamp], patch: usize) -> Option<Finding> {
     let of_path = (&look.path, &look.at);
     let of_from = look.source.as_ref().map(|source| (&look.from, source));
     for (pointer, walk) in std::iter::once(of_path).chain(of_from) {

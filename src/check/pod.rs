@@ -124,13 +124,15 @@ fn has_placeholder(text: &str) -> bool {
 }
 
 fn stand_in(text: &str) -> String {
-    Placeholder::ALL.iter().fold(text.to_owned(), |text, placeholder| {
-        let value = match placeholder {
-            Placeholder::ProjectId => crate::pipeline::STAND_IN,
-            _ => "0",
-        };
-        text.replace(placeholder.text(), value)
-    })
+    Placeholder::ALL
+        .iter()
+        .fold(text.to_owned(), |text, placeholder| {
+            let value = match placeholder {
+                Placeholder::ProjectId => crate::pipeline::STAND_IN,
+                _ => "0",
+            };
+            text.replace(placeholder.text(), value)
+        })
 }
 
 fn replace_placeholders(value: &mut Value) {
@@ -170,7 +172,13 @@ impl Report {
     }
 
     fn error(&mut self, rule: &'static str, at: &At<'_>, message: impl Into<String>) {
-        self.push((rule, Severity::Error), at, at.field(), message.into(), Vec::new());
+        self.push(
+            (rule, Severity::Error),
+            at,
+            at.field(),
+            message.into(),
+            Vec::new(),
+        );
     }
 
     /// An error that the API server tells of another field.
@@ -195,7 +203,13 @@ impl Report {
     }
 
     fn warning(&mut self, rule: &'static str, at: &At<'_>, message: impl Into<String>) {
-        self.push((rule, Severity::Warning), at, at.field(), message.into(), Vec::new());
+        self.push(
+            (rule, Severity::Warning),
+            at,
+            at.field(),
+            message.into(),
+            Vec::new(),
+        );
     }
 
     fn warning_with(&mut self, rule: &'static str, at: &At<'_>, message: String, others: Vec<Vec<PathPart>>) {

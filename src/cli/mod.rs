@@ -30,7 +30,6 @@ pub use exit::{CommandError, Exit};
     name = "kubectl-cocalc",
     bin_name = "kubectl cocalc",
     version,
-    disable_help_subcommand = true,
     arg_required_else_help = true,
     after_help = "Use \"kubectl cocalc COMMAND --help\" for more about a command, with examples."
 )]
@@ -118,11 +117,7 @@ fn usage(error: &clap::Error, args: &[OsString]) -> Exit {
             let text = text.to_string();
             let message = text.strip_prefix("error: ").unwrap_or(&text);
             // What clap says after the message (its tip, the usage) is left to the help.
-            let message = message.split("\n\nUsage:").next().unwrap_or(message);
-            let message = message
-                .split("\n\nFor more information")
-                .next()
-                .unwrap_or(message);
+            let message = message.split("\n\n").next().unwrap_or(message);
             ui.error(message.trim_end(), None);
             let command = Cli::command();
             let named = args.iter().skip(1).find_map(|arg| command.find_subcommand(arg));

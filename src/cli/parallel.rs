@@ -5,17 +5,26 @@
 
 use std::{num::NonZero, sync::mpsc, thread};
 
+use crate::pipeline::Site;
+
 /// Projects a chunk: large enough to make a channel cheap, small enough to keep little in flight.
 const CHUNK: usize = 128;
 
+/// A site of a thread's own, where there are many projects: threads that count references to the same template
+/// and patches would spend half of their time waiting for each other.
+pub(super) fn own_site<T>(site: &Site, items: &[T]) -> Option<Site> {
+    (items.len() > CHUNK).then(|| site.separate())
+}
+
 /// Calls `work` for each item, on several threads, and `take` with each answer in the order of the items. Ends
-/// early with the first error of `take`.
+/// early with the first error of `take`. Each thread calls `init` once, for a state of its own.
 ///
 /// # Errors
 /// The first error of `take`.
-pub(super) fn ordered<T: Sync, R: Send, E>(
+pub(super) fn ordered<T: Sync, S, R: Send, E>(
     items: &[T],
-    work: impl Fn(&T) -> R + Sync,
+    init: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, &T) -> R + Sync,
     mut take: impl FnMut(R) -> Result<(), E>,
 ) -> Result<(), E> {
     let chunks: Vec<&[T]> = items.chunks(CHUNK).collect();
@@ -23,17 +32,20 @@ pub(super) fn ordered<T: Sync, R: Send, E>(
         .map_or(1, NonZero::get)
         .min(chunks.len());
     if workers <= 1 {
-        return items.iter().try_for_each(|item| take(work(item)));
+        let mut state = init();
+        return items.iter().try_for_each(|item| take(work(&mut state, item)));
     }
     thread::scope(|scope| {
-        let (work, chunks) = (&work, &chunks);
+        let (init, work, chunks) = (&init, &work, &chunks);
         let receivers: Vec<mpsc::Receiver<Vec<R>>> = (0..workers)
             .map(|worker| {
                 let (sender, receiver) = mpsc::sync_channel(2);
                 scope.spawn(move || {
+                    let mut state = init();
                     for chunk in chunks.iter().skip(worker).step_by(workers) {
+                        let answers = chunk.iter().map(|item| work(&mut state, item)).collect();
                         // The reader went away: it has seen enough.
-                        if sender.send(chunk.iter().map(work).collect()).is_err() {
+                        if sender.send(answers).is_err() {
                             return;
                         }
                     }
@@ -62,7 +74,8 @@ mod tests {
         let mut seen = Vec::new();
         let result: Result<(), ()> = ordered(
             &items,
-            |i| i * 2,
+            || (),
+            |(), i| i * 2,
             |answer| {
                 seen.push(answer);
                 Ok(())
@@ -78,7 +91,8 @@ mod tests {
         let mut seen = 0;
         let result = ordered(
             &items,
-            |i| *i,
+            || (),
+            |(), i| *i,
             |answer| {
                 seen += 1;
                 if answer == 1000 { Err("enough") } else { Ok(()) }

@@ -20,7 +20,11 @@ use crate::{
         yaml,
     },
     patch_diff::{self, Made, Request},
-    pipeline::{Patch, Rendered, Site, Subject, provenance},
+    pipeline::{
+        Patch, Rendered, Site, Subject,
+        placeholders::{self, Placeholder},
+        provenance,
+    },
     snapshot::{self, ReadOptions},
 };
 
@@ -176,7 +180,7 @@ fn files(
 ) -> Result<Comparison, CommandError> {
     let before_value = read_value(ui, before)?;
     let Some(after) = after else {
-        return patched_file(ui, args, before, before_value);
+        return patched_file(ui, args, before, &before_value);
     };
     let after_value = read_value(ui, after)?;
     let mut comparison = Comparison::new(
@@ -184,7 +188,7 @@ fn files(
         (after_value.clone(), after.display().to_string()),
     );
     let live = patch_diff::is_live(&before_value);
-    let mut base = None;
+    let (mut base, mut for_license) = (None, true);
     if live {
         let own = snapshot::project_id_of(&before_value).map(str::to_lowercase);
         if let (Some(own), [named]) = (&own, ids)
@@ -203,6 +207,7 @@ fn files(
             let rendered = render_base(ui, args, &sources, own.as_deref())?;
             base = Some(pod_of(&rendered)?);
             comparison.rendered = Some((Side::Before, rendered));
+            for_license = args.what_if.for_license.is_some();
         }
     } else if !ids.is_empty() {
         return Err(CommandError::usage(
@@ -218,20 +223,60 @@ fn files(
             comparison.after_label.push_str("  (the edit, rebased)");
         }
         comparison.add_notes(made);
+        let order = comparison.rendered.as_ref().filter(|_| !for_license);
+        let order = order.and_then(|(_, rendered)| order_matters(rendered, made));
+        comparison.findings.extend(order);
     }
     comparison.made = Some(made);
     Ok(comparison)
 }
 
+/// The base holds the patches of the other licenses, as if the new one came last; the real order is by license id.
+fn order_matters(rendered: &Rendered, made: &Made) -> Option<Finding> {
+    let others: Vec<&Operation> = rendered.patches.iter().flat_map(Patch::operations).collect();
+    if others.is_empty() || made.operations.is_empty() {
+        return None;
+    }
+    let new: Vec<Operation> = made
+        .operations
+        .iter()
+        .map(|operation| Operation::new(&Json::from(operation)))
+        .collect();
+    let numbered: Vec<(&Operation, Stamp)> = new.iter().chain(others).zip(1..).collect();
+    let mut document = rendered.unpatched.clone();
+    let applied = apply(&mut document, &numbered, Options { validate: false });
+    let same = || {
+        document
+            .to_value()
+            .is_ok_and(|value| crate::json::with_js_numbers(&value) == made.wanted)
+    };
+    let what = match &applied.failure {
+        Some(failure) => format!(
+            "the start would fail ({})",
+            failure.message.lines().next().unwrap_or_default()
+        ),
+        None if !same() => "the pod would be another one".to_owned(),
+        None => return None,
+    };
+    Some(Finding::new(
+        "order-matters",
+        Severity::Warning,
+        format!(
+            "patches apply in the order of the license ids; if the new license comes before the others, {what}; \
+             --for-license ID makes the patch for its place"
+        ),
+    ))
+}
+
 /// `--before FILE` with a patch: what it does to any document.
-fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comparison, CommandError> {
+fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Comparison, CommandError> {
     let what_if = args.what_if.resolve(ui, &snapshot::Snapshot::default())?;
     let Some(patch) = &what_if.patch else {
         return Err(CommandError::usage(
             "--before goes with --after or with a patch (--patch, --patch-file)",
         ));
     };
-    let mut document = Document::from_json(&Json::from(&before), 0);
+    let mut document = Document::from_json(&Json::from(before), 0);
     let gate = crate::json_patch::gate(&patch.text);
     let mut report = PatchReport::new(&patch.label, &patch.label, "", &gate);
     let operations = match gate {
@@ -266,7 +311,7 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comp
         .iter()
         .filter_map(|op| op.json().to_value().ok())
         .collect();
-    let verdict = strict(&before, &values)
+    let verdict = strict(before, &values)
         .map(|_| ())
         .map_err(|rejected| rejected.to_string());
     comparison.rfc6902 = Some(verdict.clone());
@@ -284,7 +329,7 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comp
         ));
     }
     comparison.patches.push(report);
-    comparison.made = Some(make(args, &before, &after, None));
+    comparison.made = Some(make(args, before, &after, None));
     Ok(comparison)
 }
 
@@ -359,7 +404,7 @@ fn project(
         return Ok(comparison);
     }
     if let Some(new_site) = new_site {
-        return next_template(args, &name, site, new_site, subject, rendered);
+        return next_template(args, &name, site, new_site, subject, &rendered);
     }
     let before = rendered.unpatched.to_value().map_err(CommandError::usage)?;
     let after = rendered.pod.to_value().map_err(CommandError::usage)?;
@@ -403,16 +448,54 @@ fn edited(
     } else {
         after
     };
+    let after = with_project_config_of(&rendered, after);
     let made = make(args, &before, &after, None);
     let mut comparison = Comparison::new((before, format!("{name}  rendered")), (after, label));
     if let Ok(made) = &made {
         comparison.add_notes(made);
+        if args.what_if.for_license.is_none() {
+            comparison.findings.extend(order_matters(&rendered, made));
+        }
     }
     comparison.project_id = Some(rendered.project_id.clone());
     comparison.freeze_notes(&rendered);
     comparison.made = Some(made);
     comparison.rendered = Some((Side::Before, rendered));
     Ok(comparison)
+}
+
+/// `{project_config}` holds the quota, and the quota the license patches: it differs with every patch, and nobody
+/// edits it. So an edited pod keeps the one of the pod that the patch is for.
+fn with_project_config_of(rendered: &Rendered, mut after: Value) -> Value {
+    let own = rendered
+        .provenance()
+        .into_iter()
+        .find_map(|entry| match &entry.by {
+            provenance::Writer::Placeholders(list) if list == &[Placeholder::ProjectConfig] => rendered
+                .pod
+                .get_str(&provenance::keys(&entry.path))
+                .map(str::to_owned),
+            _ => None,
+        });
+    let Some(own) = own else { return after };
+    let containers = after
+        .pointer_mut("/spec/containers")
+        .and_then(Value::as_array_mut);
+    let variables = containers
+        .into_iter()
+        .flatten()
+        .filter_map(|c| c.get_mut("env")?.as_array_mut())
+        .flatten();
+    for value in variables.filter_map(|variable| variable.get_mut("value")) {
+        if value
+            .as_str()
+            .and_then(placeholders::quota_of_project_config)
+            .is_some()
+        {
+            *value = Value::from(own.clone());
+        }
+    }
+    after
 }
 
 /// The editor, again and again until what was saved can be read and applied.
@@ -463,7 +546,7 @@ fn next_template(
     site: &Site,
     new_site: &Site,
     subject: Subject<'_>,
-    rendered: Rendered,
+    rendered: &Rendered,
 ) -> Result<Comparison, CommandError> {
     let next = new_site.render(subject).map_err(|error| {
         CommandError::usage(format!(

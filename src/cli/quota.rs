@@ -14,7 +14,7 @@ use crate::{
 
 use super::{
     CommandError, Exit,
-    parallel::ordered,
+    parallel::{ordered, own_site},
     report::Report,
     select::ProjectArgs,
     sources::{SourceArgs, WhatIfArgs, site},
@@ -26,14 +26,16 @@ use super::{
 /// them, from the users' upgrades, the project's settings and the site's settings. Amounts of memory and disk
 /// are in MB, CPU in cores, times in seconds.
 ///
-/// Exit codes: 0 done; 2 wrong usage or input, or no source of projects.
+/// Exit codes: 0 done; 1 CoCalc would drop the patch that is assumed; 2 wrong usage or input, or no source of
+/// projects.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   # The quota of the built-in example's project
   kubectl cocalc quota --example
 
   # As of another day, and with one license more
-  kubectl cocalc quota -f site.yaml 11111111-1111-4111-8111-111111111111 --at 2027-01-01 --add-license 77aa10b4
+  kubectl cocalc quota -f site.yaml --at 2027-01-01 --add-license 77aa10b4 \\
+    11111111-1111-4111-8111-111111111111
 
   # All projects, one JSON object a line
   kubectl cocalc quota -f site.yaml --all -o jsonl")]
@@ -70,6 +72,7 @@ struct Answer<'a> {
     project_id: &'a str,
     text: String,
     findings: Vec<Finding>,
+    candidate_dropped: bool,
     error: Option<String>,
 }
 
@@ -91,13 +94,17 @@ pub(super) fn quota(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
     out.write_all(open.as_bytes())?;
     ordered(
         &selection.subjects,
-        |subject| answer(&site, *subject, args.output, many),
+        || own_site(&site, &selection.subjects),
+        |own, subject| answer(own.as_ref().unwrap_or(&site), *subject, args.output, many),
         |answer: Answer<'_>| -> Result<(), CommandError> {
             report.add(answer.project_id, answer.findings);
-            if let Some(error) = &answer.error {
-                ui.error(&format!("project {}: {error}", answer.project_id), None);
+            if let Some(error) = answer.error {
+                report.error(answer.project_id, error);
                 exit = exit.worst(Exit::Usage);
                 return Ok(());
+            }
+            if answer.candidate_dropped {
+                exit = exit.worst(Exit::No);
             }
             if printed > 0 {
                 out.write_all(between.as_bytes())?;
@@ -118,6 +125,7 @@ fn answer<'a>(site: &Site, subject: Subject<'a>, format: Format, many: bool) -> 
         project_id: subject.project_id,
         text: String::new(),
         findings: Vec::new(),
+        candidate_dropped: false,
         error: None,
     };
     let judged = match site.judge(subject) {
@@ -159,6 +167,7 @@ fn answer<'a>(site: &Site, subject: Subject<'a>, format: Format, many: bool) -> 
         Format::Table => check::patch_findings(site, &judged),
         _ => check::license_findings(site, &judged),
     };
+    answer.candidate_dropped = check::candidate_is_dropped(&answer.findings);
     answer
 }
 
@@ -303,12 +312,24 @@ fn table(site: &Site, subject: Subject<'_>, judged: &Judged, decided: &Decided, 
 }
 
 fn patch_cell(site: &Site, judged: &Judged, id: &str) -> String {
-    let Some(found) = judged.computed.patches.iter().find(|patch| patch.license == *id) else {
+    let used = judged
+        .computed
+        .patches
+        .iter()
+        .find(|found| found.license == *id)
+        .map(|found| &found.patch);
+    // An ineffective license has none in the project; its row may.
+    let row = || site.license(id).and_then(|row| row.quota.get_non_null("patch"));
+    let Some(patch) = used.or_else(row) else {
         return String::new();
     };
-    match &*site.gate(&found.patch) {
-        Gate::Passes(operations) if operations.len() == 1 => "1 operation".to_owned(),
-        Gate::Passes(operations) => format!("{} operations", operations.len()),
+    match &*site.gate(patch) {
+        Gate::Passes(operations) if used.is_none() && operations.is_empty() => String::new(),
+        Gate::Passes(operations) => {
+            let s = if operations.len() == 1 { "" } else { "s" };
+            let lost = if used.is_none() { ", not applied" } else { "" };
+            format!("{} operation{s}{lost}", operations.len())
+        }
         Gate::Dropped(reason) => format!("dropped: {reason}"),
         Gate::TooDeep(error) => format!("not judged: {error}"),
     }

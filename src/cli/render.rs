@@ -5,7 +5,7 @@ use std::io::Write as _;
 use serde_json::Value;
 
 use crate::{
-    check::{self, Finding, Severity},
+    check::{self, Finding, Told},
     json_patch::Unsendable,
     output::{explain::Explained, json as json_output, kyaml, ui::Ui, yaml},
     pipeline::{Failure, Rendered, Site, Subject},
@@ -14,7 +14,7 @@ use crate::{
 
 use super::{
     CommandError, Exit,
-    parallel::ordered,
+    parallel::{ordered, own_site},
     report::{FailOn, Report},
     select::ProjectArgs,
     sources::{SourceArgs, WhatIfArgs, site},
@@ -41,7 +41,7 @@ use super::{
   kubectl cocalc render --example -p '[{\"op\":\"add\",\"path\":\"/metadata/labels/a\",\"value\":\"b\"}]'
 
   # All projects, one JSON object a line
-  kubectl cocalc render -f site.yaml --all -o jsonl")]
+  kubectl cocalc render -f project-pod.yaml -f site.yaml --all -o jsonl")]
 pub(super) struct Args {
     #[command(flatten)]
     projects: ProjectArgs,
@@ -121,10 +121,11 @@ pub(super) fn render(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
     out.write_all(open)?;
     ordered(
         &selection.subjects,
-        |subject| answer(&site, *subject, args, many),
+        || (own_site(&site, &selection.subjects), Told::default()),
+        |(own, told), subject| answer(own.as_ref().unwrap_or(&site), *subject, args, many, told),
         |answer: Answer<'_>| -> Result<(), CommandError> {
-            for error in &answer.errors {
-                ui.error(error, None);
+            for error in answer.errors {
+                report.error(answer.project_id, error);
             }
             report.add(answer.project_id, answer.findings);
             exit = exit.worst(answer.exit);
@@ -169,7 +170,7 @@ fn frame(args: &Args, many: bool) -> (&'static [u8], &'static [u8], &'static [u8
     }
 }
 
-fn answer<'a>(site: &Site, subject: Subject<'a>, args: &Args, many: bool) -> Answer<'a> {
+fn answer<'a>(site: &Site, subject: Subject<'a>, args: &Args, many: bool, told: &mut Told) -> Answer<'a> {
     let mut answer = Answer {
         project_id: subject.project_id,
         text: Vec::new(),
@@ -181,19 +182,13 @@ fn answer<'a>(site: &Site, subject: Subject<'a>, args: &Args, many: bool) -> Ans
     let rendered = match site.render(subject) {
         Ok(rendered) => rendered,
         Err(error) => {
-            answer
-                .errors
-                .push(format!("project {}: {error}", subject.project_id));
+            answer.errors.push(error.to_string());
             answer.exit = Exit::Usage;
             return answer;
         }
     };
-    answer.findings = check::findings(site, subject, &rendered);
-    let candidate_dropped = answer
-        .findings
-        .iter()
-        .any(|f| f.rule == "patch-dropped" && f.severity == Severity::Error);
-    if candidate_dropped {
+    answer.findings = told.findings(site, subject, &rendered);
+    if check::candidate_is_dropped(&answer.findings) {
         answer.exit = Exit::No;
     }
     let mut print = true;
@@ -202,26 +197,24 @@ fn answer<'a>(site: &Site, subject: Subject<'a>, args: &Args, many: bool) -> Ans
         let told = failure_text(&rendered, failure);
         match site.assumptions().on_patch_error {
             OnPatchError::Abort => {
-                answer.errors.push(format!("project {}: CoCalc cannot make the pod: {told}", subject.project_id));
+                answer.errors.push(format!("CoCalc cannot make the pod: {told}"));
                 answer.exit = Exit::No;
                 print = args.keep_going;
             }
             OnPatchError::Unpatched => answer.errors.push(format!(
-                "project {}: a patch fails, and the pod is sent without patches (assumptions.on_patch_error): {told}",
-                subject.project_id
+                "a patch fails, and the pod is sent without patches (assumptions.on_patch_error): {told}"
             )),
             OnPatchError::Half => answer.errors.push(format!(
-                "project {}: a patch fails, and the pod is sent half-patched (assumptions.on_patch_error): {told}",
-                subject.project_id
+                "a patch fails, and the pod is sent half-patched (assumptions.on_patch_error): {told}"
             )),
         }
     }
     if print && let Err(error) = text(site, &rendered, args, many, &mut answer.text) {
         answer.text.clear();
-        answer.errors.push(format!(
-            "project {}: the patched pod cannot be sent: {error}",
-            subject.project_id
-        ));
+        answer
+            .errors
+            .push(format!("the patched pod cannot be sent: {error}"));
+        answer.patch_failed = true;
         answer.exit = Exit::No;
     }
     answer
@@ -267,7 +260,10 @@ fn text(
         Format::Yaml if args.explain => Explained::new(site, rendered).yaml(&pod),
         Format::Yaml => yaml::write(&pod),
         Format::Kyaml => kyaml::write(&pod),
-        Format::Name => format!("pod/{}\n", name(&pod)),
+        Format::Name => match name(&pod) {
+            Some(name) => format!("pod/{name}\n"),
+            None => String::new(),
+        },
         Format::Json | Format::Jsonl => {
             let value = if args.explain {
                 Explained::new(site, rendered).json(&pod)
@@ -285,12 +281,13 @@ fn text(
     Ok(())
 }
 
-fn name(pod: &Value) -> String {
+/// The pod's name; what has none is told by a finding.
+fn name(pod: &Value) -> Option<String> {
     let name = pod
         .pointer("/metadata/name")
         .and_then(Value::as_str)
-        .unwrap_or_default();
-    crate::output::escape::line(name).into_owned()
+        .filter(|name| !name.is_empty())?;
+    Some(crate::output::escape::line(name).into_owned())
 }
 
 /// A JSON text as an element of a list that is itself indented; strings hold no raw newline.

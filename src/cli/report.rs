@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::{
     check::{Finding, Severity},
     output::ui::Ui,
+    pipeline::STAND_IN,
 };
 
 /// Causes beyond this many are only counted: 100,000 projects may each have one of their own.
@@ -32,16 +33,31 @@ impl From<FailOn> for Severity {
 pub(super) struct Report<'a> {
     ui: &'a Ui,
     many: bool,
-    causes: HashMap<Finding, Projects>,
-    order: Vec<Finding>,
+    causes: HashMap<Cause, Projects>,
+    order: Vec<Cause>,
     left_out: usize,
     worst: Option<Severity>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Cause {
+    Error(String),
+    Finding(Finding),
 }
 
 #[derive(Default)]
 struct Projects {
     count: usize,
     first: Vec<String>,
+}
+
+impl Projects {
+    fn add(&mut self, project_id: &str) {
+        self.count += 1;
+        if self.first.len() < 3 {
+            self.first.push(project_id.to_owned());
+        }
+    }
 }
 
 impl<'a> Report<'a> {
@@ -53,6 +69,31 @@ impl<'a> Report<'a> {
             order: Vec::new(),
             left_out: 0,
             worst: None,
+        }
+    }
+
+    /// Tells an error of a project; of many projects equal ones once.
+    pub(super) fn error(&mut self, project_id: &str, message: String) {
+        if self.many {
+            self.count(Cause::Error(message), project_id);
+        } else {
+            let project = if project_id == STAND_IN {
+                String::new()
+            } else {
+                format!("project {project_id}: ")
+            };
+            self.ui.error(&format!("{project}{message}"), None);
+        }
+    }
+
+    fn count(&mut self, cause: Cause, project_id: &str) {
+        if let Some(projects) = self.causes.get_mut(&cause) {
+            projects.add(project_id);
+        } else if self.causes.len() == MOST_CAUSES {
+            self.left_out += 1;
+        } else {
+            self.order.push(cause.clone());
+            self.causes.entry(cause).or_default().add(project_id);
         }
     }
 
@@ -72,25 +113,14 @@ impl<'a> Report<'a> {
                 self.print(&finding, "");
                 continue;
             }
-            if !self.causes.contains_key(&finding) {
-                if self.causes.len() == MOST_CAUSES {
-                    self.left_out += 1;
-                    continue;
-                }
-                self.order.push(finding.clone());
-            }
-            let projects = self.causes.entry(finding).or_default();
-            projects.count += 1;
-            if projects.first.len() < 3 {
-                projects.first.push(project_id.to_owned());
-            }
+            self.count(Cause::Finding(finding), project_id);
         }
     }
 
     /// Prints what many projects have in common, and says how bad the worst finding was.
     pub(super) fn finish(self) -> Option<Severity> {
-        for finding in &self.order {
-            let Some(projects) = self.causes.get(finding) else {
+        for cause in &self.order {
+            let Some(projects) = self.causes.get(cause) else {
                 continue;
             };
             let s = if projects.count == 1 { "" } else { "s" };
@@ -104,7 +134,10 @@ impl<'a> Report<'a> {
                 projects.count,
                 projects.first.join(", ")
             );
-            self.print(finding, &suffix);
+            match cause {
+                Cause::Error(message) => self.ui.error(&format!("{message}{suffix}"), None),
+                Cause::Finding(finding) => self.print(finding, &suffix),
+            }
         }
         if self.left_out > 0 {
             self.ui.note(&format!(

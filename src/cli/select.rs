@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     json,
-    output::ui::Ui,
+    output::{escape, ui::Ui},
     pipeline::{Known, STAND_IN, Subject},
     snapshot::{self, Snapshot, is_uuid},
 };
@@ -79,10 +79,14 @@ impl ProjectArgs {
                 .filter(|row| license.as_deref().is_none_or(|id| holds(row, id)))
                 .map(of_row)
                 .collect();
-            let deleted = snapshot.projects.iter().filter(|row| row.deleted).count();
+            let deleted = snapshot.projects.iter().filter(|row| row.deleted);
+            let deleted = deleted
+                .filter(|row| license.as_deref().is_none_or(|id| holds(row, id)))
+                .count();
             if deleted > 0 {
+                let s = if deleted == 1 { "" } else { "s" };
                 ui.note(&format!(
-                    "{deleted} deleted projects are left out; name one to see it"
+                    "{deleted} deleted project{s} left out; name one to see it"
                 ));
             }
             if subjects.is_empty() {
@@ -169,7 +173,7 @@ impl ProjectArgs {
             rows => {
                 let mut message = format!("the sources hold {} projects; name one, or --all:", rows.len());
                 for row in rows.iter().take(10) {
-                    message.push_str(&format!("\n  {}  {}", row.project_id, row.title));
+                    message.push_str(&format!("\n  {}  {}", row.project_id, escape::line(&row.title)));
                 }
                 if rows.len() > 10 {
                     message.push_str(&format!("\n  and {} more", rows.len() - 10));
@@ -177,30 +181,42 @@ impl ProjectArgs {
                 return Err(CommandError::usage(message));
             }
         }
-        if let [pod] = &snapshot.live_pods[..]
-            && let Some(id) = snapshot::project_id_of(pod)
-        {
-            let known = if snapshot.has_projects {
-                Known::NoLicenses
-            } else {
-                Known::Nothing
-            };
-            return Ok(Subject {
-                project_id: id,
-                known,
-                live_pod: Some(pod),
-            });
-        }
         let known = if snapshot.has_projects {
             Known::NoLicenses
         } else {
             Known::Nothing
         };
-        Ok(Subject {
-            project_id: STAND_IN,
-            known,
-            live_pod: None,
-        })
+        match &snapshot.live_pods[..] {
+            [] => Ok(Subject {
+                project_id: STAND_IN,
+                known,
+                live_pod: None,
+            }),
+            [pod] => Ok(match snapshot::project_id_of(pod) {
+                Some(id) => Subject {
+                    project_id: id,
+                    known,
+                    live_pod: Some(pod),
+                },
+                None => Subject {
+                    project_id: STAND_IN,
+                    known,
+                    live_pod: None,
+                },
+            }),
+            all => {
+                let ids = all
+                    .iter()
+                    .filter_map(snapshot::project_id_of)
+                    .take(10)
+                    .map(escape::line);
+                let names: String = ids.map(|id| format!("\n  {id}")).collect();
+                Err(CommandError::usage(format!(
+                    "the sources hold live pods of {} projects; name one:{names}",
+                    all.len()
+                )))
+            }
+        }
     }
 }
 
@@ -288,7 +304,6 @@ pub(super) fn resolve_license(
         (Some(first), Some(second)) => Err(CommandError::usage(format!(
             "{flag} {given:?} is ambiguous: {first} and {second} begin with it"
         ))),
-        (None, _) if is_uuid(&id) && flag != "--with-license" => Ok(id),
         (None, _) => {
             let near = snapshot
                 .site_licenses

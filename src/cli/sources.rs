@@ -139,6 +139,12 @@ impl SourceArgs {
                 ui.note(&note.message);
             }
         }
+        if let (Some(name), None) = (&self.template_configmap, &files.template) {
+            return Err(CommandError::usage(format!(
+                "--template-configmap {name}: no ConfigMap of this name is in the files"
+            ))
+            .hint("kubectl get configmap NAME -o yaml | kubectl cocalc render -f - …"));
+        }
         let from_files = files.has_projects;
         let mut snapshot = if self.example {
             files.overlay(snapshot::example())
@@ -314,6 +320,31 @@ fn what_if(ui: &Ui, args: &WhatIfArgs, snapshot: &Snapshot) -> Result<WhatIf, Co
                 "--add-license {id}: no source has a license of this id"
             )));
         }
+    }
+    if let Some(id) = drop
+        .iter()
+        .find(|id| add.contains(id) || for_license.as_deref() == Some(id))
+    {
+        return Err(CommandError::usage(format!(
+            "license {id} cannot be both dropped and added or changed"
+        )));
+    }
+    for id in &drop {
+        let held = |row: &snapshot::Project| row.site_license.text().contains(id.as_str());
+        if snapshot.has_projects && !snapshot.projects.iter().any(held) {
+            ui.note(&format!("--drop-license {id}: no project holds it"));
+        }
+    }
+    if let (Some(id), Some(quota), None) = (&for_license, &quota, &patch)
+        && quota.get("patch").is_none()
+        && snapshot
+            .site_licenses
+            .get(id)
+            .is_some_and(|row| row.quota.get_non_null("patch").is_some())
+    {
+        ui.note(&format!(
+            "--quota is the whole quota of license {id}: without its present patch, unless --patch gives one"
+        ));
     }
     Ok(WhatIf {
         patch,

@@ -23,6 +23,14 @@ impl JsString {
         }
     }
 
+    /// The same string, which shares nothing with this one.
+    pub fn separate(&self) -> Self {
+        match self {
+            Self::Text(text) => Self::Text((**text).into()),
+            Self::Units(units) => Self::Units((**units).into()),
+        }
+    }
+
     /// The string as UTF-8, or `None` if it holds a lone surrogate.
     pub fn as_str(&self) -> Option<&str> {
         match self {

@@ -1,6 +1,6 @@
 //! The value type: a JSON value with JavaScript's numbers, strings and order of members.
 
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -60,7 +60,12 @@ impl Json {
 
     /// The member of this name, if this is a map that has it.
     pub fn get(&self, name: &str) -> Option<&Json> {
+        /// Up to here comparing all names is faster than making a key and its hash.
+        const FEW: usize = 8;
         match self {
+            Self::Map(map) if map.len() <= FEW => {
+                map.iter().find(|(key, _)| **key == *name).map(|(_, value)| value)
+            }
             Self::Map(map) => map.get(&JsString::from(name)),
             _ => None,
         }
@@ -141,6 +146,9 @@ impl Json {
     /// What PostgreSQL's `jsonb` makes of it: in every object the names sorted by their length in bytes, then
     /// bytewise.
     pub fn in_jsonb_order(&self) -> Self {
+        if self.is_in_jsonb_order() {
+            return self.clone();
+        }
         match self {
             Self::List(list) => Self::list(list.iter().map(Self::in_jsonb_order).collect()),
             Self::Map(map) => {
@@ -148,12 +156,33 @@ impl Json {
                     .iter()
                     .map(|(name, value)| (name.clone(), value.in_jsonb_order()))
                     .collect();
-                members.sort_by(|(a, _), (b, _)| {
-                    let (a, b) = (a.to_string_lossy(), b.to_string_lossy());
-                    a.len().cmp(&b.len()).then_with(|| a.cmp(&b))
-                });
+                members.sort_by(|(a, _), (b, _)| jsonb_order(a, b));
                 Self::map(members)
             }
+            scalar => scalar.clone(),
+        }
+    }
+
+    fn is_in_jsonb_order(&self) -> bool {
+        match self {
+            Self::List(list) => list.iter().all(Self::is_in_jsonb_order),
+            Self::Map(map) => {
+                map.keys().is_sorted_by(|a, b| jsonb_order(a, b).is_le())
+                    && map.values().all(Self::is_in_jsonb_order)
+            }
+            _ => true,
+        }
+    }
+
+    /// The same value, which shares nothing with this one: for another thread, that counts references of its own.
+    pub fn separate(&self) -> Self {
+        match self {
+            Self::String(text) => Self::String(text.separate()),
+            Self::List(list) => Self::list(list.iter().map(Self::separate).collect()),
+            Self::Map(map) => Self::map(
+                map.iter()
+                    .map(|(name, value)| (name.separate(), value.separate())),
+            ),
             scalar => scalar.clone(),
         }
     }
@@ -258,6 +287,15 @@ impl From<&Value> for Json {
     }
 }
 
+/// PostgreSQL's order of names: by length in bytes, then bytewise.
+fn jsonb_order(a: &JsString, b: &JsString) -> Ordering {
+    let order = |a: &str, b: &str| a.len().cmp(&b.len()).then_with(|| a.cmp(b));
+    match (a.as_str(), b.as_str()) {
+        (Some(a), Some(b)) => order(a, b),
+        _ => order(&a.to_string_lossy(), &b.to_string_lossy()),
+    }
+}
+
 /// A double as JavaScript prints it in JSON: shortest form, no fraction where it has none, `null` if not finite.
 pub fn number_text(number: f64) -> String {
     if number.is_finite() {
@@ -321,9 +359,16 @@ pub fn write_string(string: &JsString, text: &mut String) {
 
 /// Appends a well-formed string as `JSON.stringify` writes it.
 pub fn write_text(string: &str, text: &mut String) {
+    let special = |b: u8| b < b' ' || b == b'"' || b == b'\\';
     text.push('"');
+    // Without a way out of the loop many bytes are looked at in one step, and hardly any text has an escape.
+    if !string.bytes().fold(false, |any, b| any | special(b)) {
+        text.push_str(string);
+        text.push('"');
+        return;
+    }
     let mut rest = string;
-    while let Some(at) = rest.bytes().position(|b| b < b' ' || b == b'"' || b == b'\\') {
+    while let Some(at) = rest.bytes().position(special) {
         text.push_str(&rest[..at]);
         write_escape(rest.as_bytes()[at], text);
         rest = &rest[at + 1..];

@@ -5,7 +5,7 @@
 //! Whoever says "this patch fails" where CoCalc starts the pod is wrong, so the rules here are the library's,
 //! down to the class of every error. A differential test holds them against the library itself.
 
-use std::{cell::Cell, collections::HashSet, sync::Arc};
+use std::{cell::Cell, collections::HashSet};
 
 use super::{
     built_in::{self, BuiltIn, Class, Property},
@@ -505,12 +505,21 @@ impl Engine {
                 Ok(effect)
             }
             Op::Remove => {
-                self.applied.removals.push(Removal {
-                    path: Vec::new(),
-                    stamp,
-                });
+                // It leaves null, be it null already, or a number out of range, which prints as null.
+                let effect = match self.root.value() {
+                    Value::Null => Effect::Nothing,
+                    Value::Number(number) if !number.is_finite() => Effect::Nothing,
+                    Value::Undefined | Value::Function(_) => Effect::Added,
+                    _ => {
+                        self.applied.removals.push(Removal {
+                            path: Vec::new(),
+                            stamp,
+                        });
+                        Effect::Removed
+                    }
+                };
                 self.replace_root(Slot::placed(Value::Null, stamp, stamp), None);
-                Ok(Effect::Removed)
+                Ok(effect)
             }
             Op::Test => {
                 let nothing = Value::Undefined;
@@ -627,7 +636,7 @@ impl Engine {
         })
     }
 
-    /// The function `add`, or with `reads_first` the function `replace`, of the library.
+    /// The function `add`, or with `is_replace` the function `replace`, of the library.
     fn put(
         &mut self,
         steps: &[Step],
@@ -1569,20 +1578,20 @@ impl Slot {
 
     fn put_member(&mut self, name: &JsString, slot: Self) {
         if let Value::Map(members) = &mut self.value {
-            Arc::make_mut(members).put(name.clone(), slot);
+            members.make_mut().put(name.clone(), slot);
         }
     }
 
     fn remove_member(&mut self, at: usize) -> Option<Self> {
         match &mut self.value {
-            Value::Map(members) => Arc::make_mut(members).remove(at),
+            Value::Map(members) => members.make_mut().remove(at),
             _ => None,
         }
     }
 
     fn list_mut(&mut self) -> Option<&mut super::document::List> {
         match &mut self.value {
-            Value::List(list) => Some(Arc::make_mut(list)),
+            Value::List(list) => Some(list.make_mut()),
             _ => None,
         }
     }
@@ -1590,8 +1599,8 @@ impl Slot {
     /// How many elements a change would have to copy first.
     fn shared_len(&self) -> usize {
         match &self.value {
-            Value::List(list) if Arc::strong_count(list) > 1 => list.elements.len(),
-            Value::Map(members) if Arc::strong_count(members) > 1 => members.entries.len(),
+            Value::List(list) if list.is_shared() => list.elements.len(),
+            Value::Map(members) if members.is_shared() => members.entries.len(),
             _ => 0,
         }
     }

@@ -7,7 +7,7 @@
 use std::{
     cmp::{Ordering, Reverse},
     collections::HashMap,
-    ops::Range,
+    ops::{Deref, Range},
     sync::Arc,
 };
 
@@ -121,6 +121,76 @@ pub enum Unsendable {
     Undefined,
 }
 
+/// The content of a list or a map: shared between clones, copied on write.
+///
+/// The content of a template is printed many times, so its JSON text can be kept beside it. Whoever wants to
+/// change the content gets it from [`Shared::make_mut`] alone, which forgets the text; whoever wants to change
+/// something within it has to come by here as well.
+#[derive(Debug)]
+pub(super) struct Shared<T>(Arc<Content<T>>);
+
+#[derive(Debug)]
+struct Content<T> {
+    content: T,
+    text: Option<Box<[u8]>>,
+}
+
+impl<T> Shared<T> {
+    fn new(content: T) -> Self {
+        Self(Arc::new(Content { content, text: None }))
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
+    fn text(&self) -> Option<&[u8]> {
+        self.0.text.as_deref()
+    }
+}
+
+impl<T: Clone> Shared<T> {
+    pub(super) fn make_mut(&mut self) -> &mut T {
+        let shared = Arc::make_mut(&mut self.0);
+        shared.text = None;
+        &mut shared.content
+    }
+
+    fn keep_text(&mut self, text: Vec<u8>) {
+        Arc::make_mut(&mut self.0).text = Some(text.into());
+    }
+}
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// A copy is made to be changed, so it has no text.
+impl<T: Clone> Clone for Content<T> {
+    fn clone(&self) -> Self {
+        Self {
+            content: self.content.clone(),
+            text: None,
+        }
+    }
+}
+
+impl<T> Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0.content
+    }
+}
+
+/// The largest text for which memory is reserved before it is written.
+const MOST_RESERVED: usize = 1 << 20;
+
+/// Up to this depth a list or map keeps its text: so no byte of a text is kept more often, however deep it is.
+const KEPT_DEPTH: u32 = 8;
+
 /// A value as JavaScript holds it.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
@@ -129,8 +199,8 @@ pub(super) enum Value {
     Bool(bool),
     Number(f64),
     String(JsString),
-    List(Arc<List>),
-    Map(Arc<Members>),
+    List(Shared<List>),
+    Map(Shared<Members>),
     Function(BuiltIn),
 }
 
@@ -284,7 +354,7 @@ impl Value {
         for element in &elements {
             summary.gain(&element.value);
         }
-        Self::List(Arc::new(List {
+        Self::List(Shared::new(List {
             elements,
             properties: None,
             summary,
@@ -293,7 +363,7 @@ impl Value {
 
     /// A map of members with different names, in JavaScript's order.
     fn map(members: Vec<(JsString, Slot)>) -> Self {
-        Self::Map(Arc::new(Members::new(members)))
+        Self::Map(Shared::new(Members::new(members)))
     }
 
     /// What `JSON.parse(JSON.stringify(value))` gives for an object or a list; others pass unchanged, but
@@ -390,6 +460,10 @@ impl Value {
             Self::Number(number) => write_number(*number, out),
             Self::String(string) => write_text(string.as_str().ok_or_else(Unprintable::here)?, out),
             Self::List(list) => {
+                if let Some(text) = list.text() {
+                    out.extend_from_slice(text);
+                    return Ok(());
+                }
                 out.push(b'[');
                 for (i, element) in list.elements.iter().enumerate() {
                     if i > 0 {
@@ -403,6 +477,10 @@ impl Value {
                 out.push(b']');
             }
             Self::Map(members) => {
+                if let Some(text) = members.text() {
+                    out.extend_from_slice(text);
+                    return Ok(());
+                }
                 let mut separator = b'{';
                 for entry in members.visible() {
                     let name = entry.text()?;
@@ -419,6 +497,32 @@ impl Value {
             }
         }
         Ok(())
+    }
+
+    /// Keeps the text of every list and map in it, for [`Value::write_sorted`].
+    fn keep_texts(&mut self) {
+        let depth = self.depth();
+        match self {
+            Self::List(list) => {
+                let elements = list.make_mut().elements.iter_mut();
+                elements.for_each(|element| element.value.keep_texts());
+            }
+            Self::Map(members) => {
+                let entries = members.make_mut().entries.iter_mut();
+                entries.for_each(|entry| entry.slot.value.keep_texts());
+            }
+            _ => return,
+        }
+        let mut text = Vec::new();
+        // What cannot be printed has no text; that is told when it is to be printed.
+        if depth > KEPT_DEPTH || self.write_sorted(&mut text).is_err() {
+            return;
+        }
+        match self {
+            Self::List(list) => list.keep_text(text),
+            Self::Map(members) => members.keep_text(text),
+            _ => {}
+        }
     }
 
     fn write_in_order(&self, text: &mut String) {
@@ -479,6 +583,10 @@ impl Slot {
     /// A value of an operation, ready to be put by any step.
     pub(super) fn prepared(value: &Json) -> Self {
         Self::inner(Value::from_json(value))
+    }
+
+    pub(super) fn keep_texts(&mut self) {
+        self.value.keep_texts();
     }
 
     pub(super) fn undefined() -> Self {
@@ -687,6 +795,39 @@ pub(super) enum Step {
     Property(usize),
 }
 
+/// [`Document::set_strings`], from the `depth`th step of the places on.
+fn set_strings(slot: &mut Slot, strings: &[(&Place, JsString, Stamp)], depth: usize) {
+    for group in strings.chunk_by(|(a, ..), (b, ..)| a.0.get(depth) == b.0.get(depth)) {
+        let Some((place, string, stamp)) = group.first() else {
+            continue;
+        };
+        match (&mut slot.value, place.0.get(depth)) {
+            (_, None) => *slot = Slot::new(Value::String(string.clone()), *stamp),
+            (Value::Map(members), Some(Step::Member(at))) => {
+                let members = members.make_mut();
+                if let Some(entry) = members.entries.get_mut(*at) {
+                    members.summary.lose(&entry.slot.value);
+                    set_strings(&mut entry.slot, group, depth + 1);
+                    members.summary.gain(&entry.slot.value);
+                }
+            }
+            (Value::List(list), Some(Step::Element(at))) => {
+                let list = list.make_mut();
+                if let Some(element) = list.elements.get_mut(*at) {
+                    list.summary.lose(&element.value);
+                    set_strings(element, group, depth + 1);
+                    list.summary.gain(&element.value);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A place of a [`Document`], found once for many clones.
+#[derive(Clone, Debug)]
+pub(crate) struct Place(Vec<Step>);
+
 pub(super) fn child(slot: &Slot, step: Step) -> Option<&Slot> {
     match (&slot.value, step) {
         (Value::Map(members), Step::Member(at)) => members.entries.get(at).map(|entry| &entry.slot),
@@ -712,10 +853,10 @@ pub(super) fn edit<R>(
     };
     match (&mut slot.value, *step) {
         (Value::Map(members), Step::Member(at)) => {
-            if Arc::strong_count(members) > 1 {
+            if members.is_shared() {
                 shared(members.entries.len());
             }
-            let members = Arc::make_mut(members);
+            let members = members.make_mut();
             let child = &mut members.entries.get_mut(at)?.slot;
             members.summary.lose(&child.value);
             let result = edit(child, rest, shared, change);
@@ -723,10 +864,10 @@ pub(super) fn edit<R>(
             result
         }
         (Value::List(list), Step::Element(at)) => {
-            if Arc::strong_count(list) > 1 {
+            if list.is_shared() {
                 shared(list.elements.len());
             }
-            let list = Arc::make_mut(list);
+            let list = list.make_mut();
             let child = list.elements.get_mut(at)?;
             list.summary.lose(&child.value);
             let result = edit(child, rest, shared, change);
@@ -734,10 +875,10 @@ pub(super) fn edit<R>(
             result
         }
         (Value::List(list), Step::Property(at)) => {
-            if Arc::strong_count(list) > 1 {
+            if list.is_shared() {
                 shared(list.elements.len());
             }
-            let list = Arc::make_mut(list);
+            let list = list.make_mut();
             let properties = list.properties.as_mut()?;
             let child = &mut properties.entries.get_mut(at)?.slot;
             let before = properties.summary.weight;
@@ -865,6 +1006,11 @@ impl Document {
         }
     }
 
+    /// Prints faster from now on: every list and map keeps its text until it is changed.
+    pub fn keep_texts(&mut self) {
+        self.root.value.keep_texts();
+    }
+
     fn find(&self, path: &[Key<'_>]) -> Option<&Slot> {
         let mut slot = &self.root;
         for key in path {
@@ -985,6 +1131,28 @@ impl Document {
         self.put(path, Value::String(text.into()), stamp)
     }
 
+    /// Where this path leads in this very document, to be used with its clones.
+    pub(crate) fn place(&self, path: &[Key<'_>]) -> Option<Place> {
+        let mut slot = &self.root;
+        let mut steps = Vec::with_capacity(path.len());
+        for key in path {
+            let step = match (&slot.value, *key) {
+                (Value::Map(members), Key::Name(name)) => Step::Member(members.find_str(name).ok()?),
+                (Value::List(_), Key::Index(index)) => Step::Element(index),
+                _ => return None,
+            };
+            slot = child(slot, step)?;
+            steps.push(step);
+        }
+        Some(Place(steps))
+    }
+
+    /// Puts strings at places of the document whose clone this is, in the order of [`Document::leaves`]: so each
+    /// list or map on the way is visited once.
+    pub(crate) fn set_strings(&mut self, strings: &[(&Place, JsString, Stamp)]) {
+        set_strings(&mut self.root, strings, 0);
+    }
+
     fn put(&mut self, path: &[Key<'_>], value: Value, stamp: Stamp) -> Result<(), SetError> {
         let mut steps = Vec::with_capacity(path.len());
         let mut slot = &self.root;
@@ -1057,9 +1225,9 @@ impl Document {
             let new = Slot::new(value.take().unwrap_or(Value::Undefined), stamp);
             match (first, &mut slot.value) {
                 (None, _) => *slot = new,
-                (Some(Key::Name(name)), Value::Map(members)) => Arc::make_mut(members).put(name.into(), new),
+                (Some(Key::Name(name)), Value::Map(members)) => members.make_mut().put(name.into(), new),
                 (Some(_), Value::List(list)) => {
-                    let list = Arc::make_mut(list);
+                    let list = list.make_mut();
                     list.insert(list.elements.len(), new);
                 }
                 (Some(Key::Name(name)), _) => {
@@ -1094,10 +1262,11 @@ impl Document {
         let Some(last) = steps.pop() else { return false };
         edit(&mut self.root, &steps, &mut |_| (), &mut |parent| {
             let visible = match (&mut parent.value, last) {
-                (Value::Map(members), Step::Member(at)) => Arc::make_mut(members)
+                (Value::Map(members), Step::Member(at)) => members
+                    .make_mut()
                     .remove(at)
                     .is_some_and(|gone| gone.value.is_visible()),
-                (Value::List(list), Step::Element(at)) => Arc::make_mut(list).remove(at).is_some(),
+                (Value::List(list), Step::Element(at)) => list.make_mut().remove(at).is_some(),
                 _ => false,
             };
             parent.claim_if_empty(stamp);
@@ -1151,6 +1320,9 @@ impl Document {
         if !self.root.value.is_visible() {
             return Err(Unsendable::Undefined);
         }
+        // The weight is about the length of the text, so `out` seldom has to grow again.
+        let weight = usize::try_from(self.root.value.weight()).unwrap_or(usize::MAX);
+        out.reserve(weight.min(MOST_RESERVED) + weight.min(MOST_RESERVED) / 16);
         Ok(self.root.value.write_sorted(out)?)
     }
 
@@ -1263,12 +1435,21 @@ fn write_unusual_text(text: &str, out: &mut Vec<u8>) {
 
 fn write_text(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    if text.bytes().any(|byte| byte > b'~') {
+    let bytes = text.as_bytes();
+    // Without a way out of the loop many bytes are looked at in one step, and hardly any text has an escape.
+    let special = |byte: &u8| *byte < b' ' || *byte > b'~' || *byte == b'"' || *byte == b'\\';
+    if !bytes.iter().fold(false, |any, byte| any | special(byte)) {
+        out.reserve(bytes.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
+    if bytes.iter().any(|byte| *byte > b'~') {
         write_unusual_text(text, out);
         return;
     }
     out.push(b'"');
-    let bytes = text.as_bytes();
     let mut run = 0;
     for (at, byte) in bytes.iter().enumerate() {
         if ESCAPED[usize::from(*byte)] {

@@ -17,6 +17,7 @@ pub use apply::{
     apply, apply_json,
 };
 pub(crate) use built_in::is_inherited_by_objects;
+pub(crate) use document::Place;
 pub use document::{Document, Key, Leaf, PathPart, SetError, Shape, Stamp, Unsendable};
 pub use gate::{Gate, Kind, Problem, Reason, gate, gate_parsed, gate_value};
 pub use operation::Operation;

@@ -12,6 +12,7 @@ use crate::{
         provenance::{Entry, QuotaField, Writer, field_path, pointer},
         quota::{Decided, Decider, Link},
     },
+    snapshot::OnPatchError,
 };
 
 use super::{escape, yaml};
@@ -228,7 +229,10 @@ impl<'a> Explained<'a> {
             let id = id.to_string_lossy();
             let verdict = judged.and_then(|judged| judged.verdicts.iter().find(|v| v.license == *id));
             match verdict {
-                Some(verdict) if !matches!(verdict.state, State::Active | State::Orphan) => {
+                Some(verdict)
+                    if !matches!(verdict.state, State::Active | State::Orphan)
+                        && !verdict.stored_in_force =>
+                {
                     let name = self.quoted(&id);
                     without_effect.push(format!(
                         "{}{name}: {}, {verdict}",
@@ -287,6 +291,14 @@ impl<'a> Explained<'a> {
             ", no row: an orphan"
         } else {
             ""
+        };
+        let unpatched = self.rendered.failure.is_some()
+            && self.site.assumptions().on_patch_error == OnPatchError::Unpatched
+            && patch.is_some();
+        let what = if unpatched {
+            format!("{what}, not applied: a patch fails")
+        } else {
+            what
         };
         format!("license{} {id}, {what}{orphan}", self.quoted(id))
     }

@@ -200,7 +200,7 @@ impl<'a> Matching<'a> {
         }
     }
 
-    /// Twins that stand between the same two neighbours.
+    /// Twins that stand between the same two neighbours, as many as keep their order.
     fn twins_between_anchors(&mut self) {
         let gap_of_old = self.gaps();
         let mut gap = 0;
@@ -212,19 +212,28 @@ impl<'a> Matching<'a> {
                 gap += 1;
             }
         }
-        let mut groups: BTreeMap<(usize, u32), (Vec<usize>, Vec<usize>)> = BTreeMap::new();
-        for (at, (gap, key)) in gap_of_old.iter().zip(&self.old_keys).enumerate() {
+        let mut left: BTreeMap<usize, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
+        for (at, gap) in gap_of_old.iter().enumerate() {
             if self.taken.get(at) == Some(&false) {
-                groups.entry((*gap, *key)).or_default().0.push(at);
+                left.entry(*gap).or_default().0.push(at);
             }
         }
-        for (at, (gap, key)) in gap_of_new.iter().zip(&self.new_keys).enumerate() {
+        for (at, gap) in gap_of_new.iter().enumerate() {
             if self.old_of.get(at) == Some(&None) {
-                groups.entry((*gap, *key)).or_default().1.push(at);
+                left.entry(*gap).or_default().1.push(at);
             }
         }
-        for (old, new) in groups.into_values() {
-            self.twins(&old, &new);
+        for (old, new) in left.into_values() {
+            if old.len().saturating_mul(new.len()) > MAX_SIMILARITIES {
+                continue;
+            }
+            let pairs = best_run(&old, &new, |old, new| {
+                let same = self.old_keys.get(old) == self.new_keys.get(new);
+                same.then(|| usize::from(self.old.get(old) == self.new.get(new)))
+            });
+            for (old, new) in pairs {
+                self.put_together(old, new);
+            }
         }
     }
 
@@ -354,44 +363,51 @@ impl<'a> Matching<'a> {
         if old.len() == new.len() || old.len().saturating_mul(new.len()) > MAX_SIMILARITIES {
             return old.iter().copied().zip(new.iter().copied()).collect();
         }
-        // All of the shorter side is paired; `best[i][j]` is for what is left from `i` and `j` on.
-        let width = new.len() + 1;
-        let mut best = vec![(0_usize, 0_usize); (old.len() + 1) * width];
-        let cell = |best: &[(usize, usize)], i: usize, j: usize| {
-            best.get(i * width + j).copied().unwrap_or_default()
-        };
-        for i in (0..old.len()).rev() {
-            for j in (0..new.len()).rev() {
-                let similarity = match (
-                    old.get(i).and_then(|at| self.old.get(*at)),
-                    new.get(j).and_then(|at| self.new.get(*at)),
-                ) {
-                    (Some(old), Some(new)) => similarity(old, new),
-                    _ => 0,
-                };
-                let after = cell(&best, i + 1, j + 1);
-                let taken = (after.0 + 1, after.1 + similarity);
-                let value = taken.max(cell(&best, i + 1, j)).max(cell(&best, i, j + 1));
-                if let Some(place) = best.get_mut(i * width + j) {
-                    *place = value;
-                }
-            }
-        }
-        let (mut i, mut j, mut pairs) = (0, 0, Vec::new());
-        while let (Some(old_at), Some(new_at)) = (old.get(i), new.get(j)) {
-            let here = cell(&best, i, j);
-            if here == cell(&best, i + 1, j) {
-                i += 1;
-            } else if here == cell(&best, i, j + 1) {
-                j += 1;
-            } else {
-                pairs.push((*old_at, *new_at));
-                i += 1;
-                j += 1;
-            }
-        }
-        pairs
+        best_run(old, new, |old, new| {
+            let elements = self.old.get(old).zip(self.new.get(new));
+            elements.map(|(old, new)| similarity(old, new))
+        })
     }
+}
+
+/// As many pairs as can be made without changing the order on either side; of those with equally many, the one
+/// whose scores add up to the most. `score` is `None` where two cannot be a pair. Takes the product of both lengths.
+fn best_run(
+    old: &[usize],
+    new: &[usize],
+    score: impl Fn(usize, usize) -> Option<usize>,
+) -> Vec<(usize, usize)> {
+    // `best[i][j]` is for what is left from `i` and `j` on.
+    let width = new.len() + 1;
+    let mut best = vec![(0_usize, 0_usize); (old.len() + 1) * width];
+    let cell =
+        |best: &[(usize, usize)], i: usize, j: usize| best.get(i * width + j).copied().unwrap_or_default();
+    for (i, old) in old.iter().enumerate().rev() {
+        for (j, new) in new.iter().enumerate().rev() {
+            let mut value = cell(&best, i + 1, j).max(cell(&best, i, j + 1));
+            if let Some(score) = score(*old, *new) {
+                let after = cell(&best, i + 1, j + 1);
+                value = value.max((after.0 + 1, after.1 + score));
+            }
+            if let Some(place) = best.get_mut(i * width + j) {
+                *place = value;
+            }
+        }
+    }
+    let (mut i, mut j, mut pairs) = (0, 0, Vec::new());
+    while let (Some(old), Some(new)) = (old.get(i), new.get(j)) {
+        let here = cell(&best, i, j);
+        if here == cell(&best, i + 1, j) {
+            i += 1;
+        } else if here == cell(&best, i, j + 1) {
+            j += 1;
+        } else {
+            pairs.push((*old, *new));
+            i += 1;
+            j += 1;
+        }
+    }
+    pairs
 }
 
 /// How much two elements have in common: the number of equal members.

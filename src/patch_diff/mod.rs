@@ -147,7 +147,7 @@ pub fn make(request: &Request<'_>) -> Result<Made, MakeError> {
         let reason = if before == after {
             "the two documents are equal"
         } else if is_live && notes.is_empty() {
-            "the template has the edited values already"
+            "what differs belongs to Kubernetes, or is in the template already"
         } else {
             "nothing of the edit is left for a patch"
         };

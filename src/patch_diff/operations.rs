@@ -255,6 +255,9 @@ impl Writer {
             } else {
                 kept <= changed
             })
+            && !FREE_FORM
+                .iter()
+                .any(|name| old.contains_key(*name) && new.contains_key(*name))
             && (self.covered() || !keeps_list(old, new))
             && self.replacement_fits(whole, length)
         {

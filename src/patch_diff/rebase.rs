@@ -4,7 +4,7 @@
 //! and its edit. Only what differs between the last two was meant; it is repeated in the base, where indices,
 //! defaults and injected elements are others. What belongs to Kubernetes is left out, each time with a note.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -244,8 +244,18 @@ impl Rebase<'_> {
         placed(entries, after.len(), inserted)
     }
 
-    /// Each token of the edited list that is not in the live one gets a note.
+    /// Tokens that are edited or gone get a note.
     fn note_edited_tokens(&mut self, live: &Kept, edited: &Kept) {
+        if edited.tokens.len() < live.tokens.len() {
+            self.note(
+                "belongs-to-kubernetes",
+                format!(
+                    "the service account's token in {} is injected by admission, so removing it is left out; \
+                     automountServiceAccountToken: false does without it",
+                    self.path
+                ),
+            );
+        }
         let known: HashSet<String> = live.tokens.iter().map(|(_, token)| token.to_string()).collect();
         for (at, token) in &edited.tokens {
             if !known.contains(&token.to_string()) {
@@ -373,8 +383,8 @@ impl Rebase<'_> {
         kept
     }
 
-    /// Where LimitRange gave a request and the edit sets a limit, the API server would make the request as large
-    /// as the limit; the request that the admin saw is written too.
+    /// Where the template has no request, the API server makes it as large as the limit, or LimitRange gives one
+    /// where there is no limit either. If the edit changes the limit, the request that the admin saw is written too.
     fn keep_defaulted_requests(&mut self, base: &Value, after: &Value, value: &mut Value) {
         let limits = |of: &Value| {
             of.pointer("/resources/limits")
@@ -383,12 +393,14 @@ impl Rebase<'_> {
                 .unwrap_or_default()
         };
         let (base_limits, limits) = (limits(base), limits(value));
-        for (resource, limit) in limits
-            .iter()
-            .filter(|(name, limit)| base_limits.get(*name) != Some(limit))
-        {
+        let names: BTreeSet<&String> = base_limits.keys().chain(limits.keys()).collect();
+        for resource in names {
+            let limit = limits.get(resource);
+            if limit == base_limits.get(resource) {
+                continue;
+            }
             let request = |of: &Value| of.get("resources")?.get("requests")?.get(resource).cloned();
-            let Some(seen) = request(after).filter(|seen| seen != limit) else {
+            let Some(seen) = request(after).filter(|seen| Some(seen) != limit) else {
                 continue;
             };
             if request(value).is_some() {
@@ -405,8 +417,8 @@ impl Rebase<'_> {
                 self.note(
                     "injected-kept",
                     format!(
-                        "{}/resources/requests has {resource} {seen}, which the template lacks; without it the request \
-                         would become the new limit, so the patch writes it too",
+                        "{}/resources/requests has {resource} {seen}, which the template lacks; since it follows the \
+                         limit, which is edited, the patch writes it too",
                         self.path
                     ),
                 );

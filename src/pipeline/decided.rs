@@ -498,25 +498,27 @@ impl Decided {
             let value = shown(field, &link.value);
             let plus = if i > 0 { " + " } else { "" };
             let comma = if i > 0 { ", " } else { "" };
-            // Licenses add up, and so do users: a later one's number is the sum so far.
-            let before = i.checked_sub(1).and_then(|before| chain.get(before));
-            let adds = before.is_some_and(|before| before.by.kind() == link.by.kind());
-            let sum = if adds && matches!(link.value, Json::Number(_)) {
-                "together "
-            } else {
-                ""
-            };
+            // Users add up, and so do licenses: what is known of each but the last is a sum that nobody asked for.
+            let same = |other: Option<&Link>| other.is_some_and(|other| other.by.kind() == link.by.kind());
+            let goes_on = same(chain.get(i + 1)) && matches!(link.value, Json::Number(_));
+            let adds = same(i.checked_sub(1).and_then(|before| chain.get(before)));
             text.push_str(&match &link.by {
                 Decider::License(id) => {
                     let title = title(id).filter(|title| !title.is_empty());
                     let title = title.map_or_else(String::new, |title| format!("{title} "));
-                    format!("{plus}license {title}{} {sum}{value}", short(id))
+                    match (goes_on, adds) {
+                        (true, _) => format!("{plus}license {title}{}", short(id)),
+                        (false, true) => format!("{plus}license {title}{} = {value}", short(id)),
+                        (false, false) => format!("{plus}license {title}{} {value}", short(id)),
+                    }
                 }
-                Decider::User(id) => format!("{plus}user {} {sum}{value}", short(id)),
+                Decider::User(id) if goes_on => format!("{plus}user {}", short(id)),
+                Decider::User(id) => format!("{plus}user {} = {value}", short(id)),
                 Decider::Setting("disableInternet") => {
                     format!("{comma}switched off by settings.disableInternet")
                 }
-                Decider::Setting(name) => format!("{plus}settings.{name} {value}"),
+                Decider::Setting(name) if i > 0 => format!(", raised by settings.{name} to {value}"),
+                Decider::Setting(name) => format!("settings.{name} {value}"),
                 Decider::Default(_) => format!("{plus}default {value}"),
                 Decider::Builtin => format!("{plus}built-in {value}"),
                 Decider::Maximum { name, built_in } => {
@@ -553,8 +555,11 @@ fn shown(field: &str, value: &Json) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use crate::{
         json::{Json, parse},
+        json_patch::gate_value,
         pipeline::{
             quota::{Input, explain},
             settings::SiteSettings,
@@ -575,6 +580,7 @@ mod tests {
             site_license: &site_license,
             site_settings: Some(&site_settings),
             pay_as_you_go: None,
+            gate: &|patch| Arc::new(gate_value(patch)),
         })
         .unwrap();
         let why = |field| decided.why(field, &|_| Some("big".to_owned()));

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use jiff::Timestamp;
 
 use super::{
-    quota::{Core, Entry, Input, QuotaError, Reason, Rules, UPGRADES, member},
+    quota::{Core, Entry, GateOf, Input, QuotaError, Reason, Rules, UPGRADES, member},
     settings::SiteSettings,
 };
 use crate::{
@@ -35,6 +35,8 @@ pub struct HookInput<'a> {
     pub now: Timestamp,
     /// The server settings in force, if any.
     pub site_settings: Option<&'a SiteSettings>,
+    /// How CoCalc reads the `patch` of a license.
+    pub gate: &'a GateOf<'a>,
 }
 
 /// Why the hook fails; CoCalc's does too.
@@ -214,6 +216,7 @@ pub fn hook(input: &HookInput<'_>) -> Result<Judged, HookError> {
         site_license: input.site_license,
         site_settings: input.site_settings,
         pay_as_you_go: None,
+        gate: input.gate,
     });
     let mut judged = stored.as_ref().clone();
     let mut accepted: Vec<Entry<'_>> = Vec::new();
@@ -237,7 +240,7 @@ pub fn hook(input: &HookInput<'_>) -> Result<Judged, HookError> {
             accepted.push(Entry::new(id, new));
             let with = rules.decide(&accepted)?;
             let i = accepted.len() - 1;
-            if without.unchanged_by(&with, &accepted) {
+            if without.unchanged_by(&with, &accepted, input.gate) {
                 verdict.state = State::Ineffective;
                 verdict.reason = with.reason(&accepted, i);
                 accepted.pop();
@@ -426,7 +429,7 @@ pub fn quota_number_errors(license: &JsString, quota: &Json) -> Vec<NumberError>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::parse;
+    use crate::{json::parse, json_patch::gate_value};
 
     const A: &str = "0a000000-0000-4000-8000-00000000000a";
     const B: &str = "0b000000-0000-4000-8000-00000000000b";
@@ -451,6 +454,7 @@ mod tests {
             usage: &|_| usage,
             now: "2026-11-24T12:00:00Z".parse().unwrap(),
             site_settings: None,
+            gate: &|patch| Arc::new(gate_value(patch)),
         })
         .unwrap()
     }

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use jiff::Timestamp;
@@ -14,7 +14,9 @@ use serde_json::Value;
 
 use crate::{
     json::{self, JsString, Json},
-    json_patch::{self, Applied, Document, ErrorClass, Gate, Operation, Options, Stamp, apply, gate},
+    json_patch::{
+        self, Applied, Document, ErrorClass, Gate, Operation, Options, PathPart, Stamp, apply, gate,
+    },
     snapshot::{Assumptions, Column, License, OnPatchError, Project, Snapshot, Software},
 };
 
@@ -54,13 +56,21 @@ pub struct Site {
     software: Option<Software>,
     assumptions: Assumptions,
     usage: HashMap<String, u64>,
+    /// Licenses with a run limit that CoCalc cannot count, and the running project whose entry is no object.
+    uncountable: HashMap<String, String>,
     now: Timestamp,
     overrides: Values,
     what_if: WhatIf,
     stored: bool,
     /// Patches that many projects share, read once.
     gates: HashMap<JsString, Arc<Gate>>,
+    /// What was judged of projects whose columns say the same; only for many projects.
+    remembered: Option<Mutex<HashMap<String, Arc<Judged>>>>,
 }
+
+/// Verdicts that are remembered, at most, and the longest columns for which one is.
+const REMEMBERED: usize = 1024;
+const LONGEST_REMEMBERED: usize = 4096;
 
 /// How a site is to be looked at, beside what the sources say.
 #[derive(Clone, Debug, Default)]
@@ -112,6 +122,17 @@ pub enum ProjectError {
     /// License numbers that are strings; CoCalc would calculate nonsense with them.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Numbers(Vec<NumberError>),
+    /// CoCalc's count of the projects that run with a license would fail, and so would its license hook.
+    #[error(
+        "CoCalc cannot count the projects that run with license {license}, and its license hook fails: in project \
+         {project} site_license[{license}] is no object; correct that row"
+    )]
+    Uncountable {
+        /// The license.
+        license: String,
+        /// The running project whose entry is to blame.
+        project: String,
+    },
     /// CoCalc's license hook would fail.
     #[error(transparent)]
     Hook(#[from] HookError),
@@ -142,6 +163,10 @@ pub struct Judged {
     pub computed: Computed,
     settings: Json,
     users: Json,
+    /// For each of the patches of `computed` what CoCalc makes of it.
+    gates: Vec<Arc<Gate>>,
+    /// `{project_config}`, once it was needed.
+    project_config: OnceLock<String>,
 }
 
 /// What became of one license's patch.
@@ -197,7 +222,7 @@ pub struct Rendered {
     /// Why CoCalc could not make the pod.
     pub failure: Option<Failure>,
     /// Licenses and quota; `None` if nothing is known of them.
-    pub judged: Option<Judged>,
+    pub judged: Option<Arc<Judged>>,
     /// What of the quota the template had no place for.
     pub misfits: Vec<Misfit>,
     /// Placeholders that stay as they stand.
@@ -218,21 +243,58 @@ impl Rendered {
             origin: (leaf.origin != leaf.by).then(|| self.steps.writer(leaf.origin)),
             removed: false,
         });
-        let removed = self
-            .removals
-            .iter()
-            .filter(|removal| !self.pod.exists(&keys(&removal.path)))
-            .map(|removal| Entry {
-                path: removal.path.clone(),
-                by: self.steps.writer(removal.stamp),
-                origin: None,
-                removed: true,
-            });
-        leaves.chain(removed).collect()
+        let mut entries: Vec<Entry> = leaves.collect();
+        let removed = |path: &[PathPart], step| Entry {
+            path: path.to_vec(),
+            by: self.steps.writer(step),
+            origin: None,
+            removed: true,
+        };
+        for removal in &self.removals {
+            // Behind a removed element of a list another one has taken its index.
+            let element = matches!(removal.path.last(), Some(PathPart::Index(_)));
+            if element || !self.pod.exists(&keys(&removal.path)) {
+                entries.push(removed(&removal.path, removal.stamp));
+            }
+        }
+        for (path, step) in self.lost_with_what_was_replaced() {
+            if !entries
+                .iter()
+                .any(|entry| entry.removed && path.starts_with(&entry.path))
+            {
+                entries.push(removed(&path, step));
+            }
+        }
+        entries
+    }
+
+    /// Members that are gone because an operation wrote a value without them over the one that had them.
+    fn lost_with_what_was_replaced(&self) -> Vec<(Vec<PathPart>, Stamp)> {
+        let mut lost: Vec<(Vec<PathPart>, Stamp)> = Vec::new();
+        if !self.patches.iter().any(|patch| !patch.operations().is_empty()) {
+            return lost;
+        }
+        for leaf in self.unpatched.leaves() {
+            let path = keys(&leaf.path);
+            let there = (0..=path.len())
+                .rev()
+                .find(|end| self.pod.exists(&path[..*end]))
+                .unwrap_or(0);
+            let (Some(PathPart::Name(_)), Some(step)) =
+                (leaf.path.get(there), self.pod.writer_of(&path[..there]))
+            else {
+                continue;
+            };
+            let gone = leaf.path[..=there].to_vec();
+            if step >= FIRST_OPERATION && !lost.iter().any(|(path, _)| *path == gone) {
+                lost.push((gone, step));
+            }
+        }
+        lost
     }
 
     /// The step that took away the field at this path, if one did and nothing stands there again.
-    pub fn removed_by(&self, path: &[json_patch::PathPart]) -> Option<Stamp> {
+    pub fn removed_by(&self, path: &[PathPart]) -> Option<Stamp> {
         if self.pod.exists(&keys(path)) {
             return None;
         }
@@ -260,18 +322,15 @@ impl Site {
             .candidate_license()
             .is_some_and(|id| licenses.contains_key(id));
         what_if.change_rows(&mut licenses, now);
-        let gates = licenses
-            .values()
-            .filter_map(|license| match license.quota.get("patch") {
-                Some(Json::String(text)) => Some((text.clone(), Arc::new(gate_of(text)))),
-                _ => None,
-            })
-            .collect();
+        let (usage, uncountable) = usage(snapshot, &licenses);
         Self {
             template: snapshot.template.as_ref().map(Prepared::new),
             settings: site_settings(snapshot.server_settings.as_ref()),
-            usage: usage(snapshot, &licenses),
+            usage,
+            uncountable,
+            gates: gates(&licenses, false),
             licenses,
+            remembered: None,
             candidate_was_known,
             software: snapshot.software.clone(),
             assumptions: snapshot.assumptions.clone().unwrap_or_default(),
@@ -279,7 +338,47 @@ impl Site {
             overrides,
             what_if,
             stored,
-            gates,
+        }
+    }
+
+    /// The same site for many projects. It shares nothing with this one, so that a thread works with it without
+    /// waiting for others, and remembers what is the same for many projects. It costs about as much as
+    /// [`Site::new`] without its projects.
+    #[must_use]
+    pub fn separate(&self) -> Self {
+        let licenses: BTreeMap<String, License> = self
+            .licenses
+            .iter()
+            .map(|(id, license)| {
+                let separate = License {
+                    upgrades: license.upgrades.separate(),
+                    quota: license.quota.separate(),
+                    ..license.clone()
+                };
+                (id.clone(), separate)
+            })
+            .collect();
+        Self {
+            template: self.template.as_ref().map(Prepared::separate),
+            settings: self.settings.as_ref().map(|settings| SiteSettings {
+                default_quotas: settings.default_quotas.separate(),
+                max_upgrades: settings.max_upgrades.separate(),
+            }),
+            usage: self.usage.clone(),
+            uncountable: self.uncountable.clone(),
+            gates: gates(&licenses, true),
+            licenses,
+            remembered: Some(Mutex::default()),
+            candidate_was_known: self.candidate_was_known,
+            software: self.software.clone(),
+            assumptions: self.assumptions.clone(),
+            now: self.now,
+            overrides: self.overrides.clone(),
+            what_if: WhatIf {
+                quota: self.what_if.quota.as_ref().map(Json::separate),
+                ..self.what_if.clone()
+            },
+            stored: self.stored,
         }
     }
 
@@ -311,13 +410,13 @@ impl Site {
     pub fn render(&self, subject: Subject<'_>) -> Result<Rendered, ProjectError> {
         let template = self.template.as_ref().ok_or(ProjectError::NoTemplate)?;
         let judged = self.judge(subject)?;
-        let values = self.values(subject, template, judged.as_ref())?;
+        let values = self.values(subject, template, judged.as_deref())?;
         let Filled {
             mut document,
             unescaped,
             left,
         } = template.fill(&values, subject.project_id == STAND_IN)?;
-        let misfits = self.put_quota(&mut document, &values, judged.as_ref());
+        let misfits = self.put_quota(&mut document, &values, judged.as_deref());
         let mut rendered = Rendered {
             project_id: subject.project_id.to_owned(),
             title: match subject.known {
@@ -326,7 +425,7 @@ impl Site {
             },
             unpatched: document.clone(),
             pod: document,
-            patches: self.patches(judged.as_ref())?,
+            patches: self.patches(judged.as_deref())?,
             failure: None,
             judged,
             misfits,
@@ -343,7 +442,26 @@ impl Site {
     ///
     /// # Errors
     /// Where CoCalc's own code would fail or calculate nonsense, and where a column cannot be read.
-    pub fn judge(&self, subject: Subject<'_>) -> Result<Option<Judged>, ProjectError> {
+    pub fn judge(&self, subject: Subject<'_>) -> Result<Option<Arc<Judged>>, ProjectError> {
+        let Some((remembered, key)) = self.remembered.as_ref().zip(key_of(subject)) else {
+            return Ok(self.judge_anew(subject)?.map(Arc::new));
+        };
+        let remembered = || remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(judged) = remembered().get(&key) {
+            return Ok(Some(judged.clone()));
+        }
+        let judged = self.judge_anew(subject)?.map(Arc::new);
+        if let Some(judged) = &judged {
+            let mut remembered = remembered();
+            if remembered.len() == REMEMBERED {
+                remembered.clear();
+            }
+            remembered.insert(key, judged.clone());
+        }
+        Ok(judged)
+    }
+
+    fn judge_anew(&self, subject: Subject<'_>) -> Result<Option<Judged>, ProjectError> {
         let row = match subject.known {
             Known::Row(row) => Some(row),
             Known::NoLicenses => None,
@@ -357,7 +475,11 @@ impl Site {
             None => Ok(Json::Null),
         };
         let settings = column("settings", |row| &row.settings)?;
-        let users = column("users", |row| &row.users)?;
+        // Nothing but the upgrades that users give is looked at, and hardly any gives one.
+        let users = match row {
+            Some(row) if !row.users.may_name("upgrades") => Json::Null,
+            _ => column("users", |row| &row.users)?,
+        };
         let own = column("site_license", |row| &row.site_license)?;
         let before = self
             .what_if
@@ -365,6 +487,16 @@ impl Site {
         let (site_license, verdicts) = if self.stored {
             (before, Vec::new())
         } else {
+            if let Some((license, project)) = self
+                .uncountable
+                .iter()
+                .find(|(license, _)| before.get(license).is_some())
+            {
+                return Err(ProjectError::Uncountable {
+                    license: license.clone(),
+                    project: project.clone(),
+                });
+            }
             let runs = row.is_some_and(|row| row.state.as_deref() == Some("running"));
             let judged = hook(&HookInput {
                 settings: &settings,
@@ -379,23 +511,32 @@ impl Site {
                 },
                 now: self.now,
                 site_settings: self.settings.as_ref(),
+                gate: &|patch| self.gate(patch),
             })?;
             (judged.site_license, judged.verdicts)
         };
         self.refuse_bad_numbers(&site_license, &verdicts)?;
+        self.refuse_deep_patches(&site_license, &verdicts)?;
         let computed = quota::quota(&Input {
             settings: &settings,
             users: &users,
             site_license: &site_license,
             site_settings: self.settings.as_ref(),
             pay_as_you_go: None,
+            gate: &|patch| self.gate(patch),
         })?;
         Ok(Some(Judged {
             site_license,
             verdicts,
+            gates: computed
+                .patches
+                .iter()
+                .map(|found| self.gate(&found.patch))
+                .collect(),
             computed,
             settings,
             users,
+            project_config: OnceLock::new(),
         }))
     }
 
@@ -410,12 +551,35 @@ impl Site {
             site_license: &judged.site_license,
             site_settings: self.settings.as_ref(),
             pay_as_you_go: None,
+            gate: &|patch| self.gate(patch),
         })
     }
 
     /// Whether there is something to calculate with for a project of which nothing is known.
     fn settings_matter(&self) -> bool {
-        self.what_if.quota.is_some() || !self.what_if.add.is_empty() || self.what_if.for_license.is_some()
+        self.what_if.quota.is_some() || !self.what_if.add.is_empty()
+    }
+
+    /// A patch that is too deep for this tool, and not for CoCalc: the hook would find its license ineffective.
+    fn refuse_deep_patches(&self, site_license: &Json, verdicts: &[Verdict]) -> Result<(), ProjectError> {
+        let valid = |verdict: &&Verdict| matches!(verdict.state, State::Active | State::Ineffective);
+        let rows = verdicts.iter().filter(valid).filter_map(|verdict| {
+            let row = self.licenses.get(verdict.license.as_str()?)?;
+            Some((&verdict.license, row.quota.get_non_null("patch")?))
+        });
+        let stored = site_license.members();
+        let stored = stored
+            .iter()
+            .filter_map(|(id, entry)| Some((*id, entry.get("quota")?.get_non_null("patch")?)));
+        for (id, patch) in rows.chain(stored) {
+            if let Gate::TooDeep(error) = &*self.gate(patch) {
+                return Err(ProjectError::TooDeep {
+                    license: id.to_string_lossy(),
+                    error: error.clone(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// With a text for a number the quota function calculates nonsense, and the hook may find a license
@@ -468,15 +632,10 @@ impl Site {
             values.set_default(Placeholder::ExtraEnv, || Some(placeholders::extra_env(&env)));
         }
         if template.uses(Placeholder::ProjectConfig)
-            && let (Some(judged), Some(_)) = (judged, row)
+            && let Some(judged) = judged
+            && subject.project_id != STAND_IN
         {
-            let quota = judged.computed.quota.to_json();
-            values.set_default(Placeholder::ProjectConfig, || {
-                Some(placeholders::project_config(
-                    &quota,
-                    &self.assumptions.project_config,
-                ))
-            });
+            values.set_default(Placeholder::ProjectConfig, || Some(self.project_config(judged)));
         }
         if let Some(live) = subject.live_pod {
             let recovered = template.recover(live);
@@ -489,18 +648,15 @@ impl Site {
                 Some(placeholders::extra_env(&Json::Null))
             });
         }
-        if let Some(judged) = judged
-            && subject.project_id != STAND_IN
-        {
-            values.set_default(Placeholder::ProjectConfig, || {
-                let quota = judged.computed.quota.to_json();
-                Some(placeholders::project_config(
-                    &quota,
-                    &self.assumptions.project_config,
-                ))
-            });
-        }
         Ok(values)
+    }
+
+    fn project_config(&self, judged: &Judged) -> String {
+        let config = || {
+            let quota = judged.computed.quota.to_json();
+            placeholders::project_config(&quota, &self.assumptions.project_config)
+        };
+        judged.project_config.get_or_init(config).clone()
     }
 
     fn put_quota(&self, document: &mut Document, values: &Values, judged: Option<&Judged>) -> Vec<Misfit> {
@@ -522,13 +678,13 @@ impl Site {
         let mut patches = Vec::new();
         match judged {
             Some(judged) => {
-                for found in &judged.computed.patches {
-                    patches.push(self.patch(&found.license.to_string_lossy(), &found.patch));
+                for (found, gate) in judged.computed.patches.iter().zip(&judged.gates) {
+                    patches.push(self.patch(&found.license.to_string_lossy(), gate.clone()));
                 }
             }
             None => {
                 if let (Some(patch), Some(id)) = (&self.what_if.patch, self.what_if.candidate_license()) {
-                    patches.push(self.patch(id, &Json::string(&patch.text)));
+                    patches.push(self.patch(id, self.gate(&Json::string(&patch.text))));
                 }
             }
         }
@@ -555,14 +711,14 @@ impl Site {
         }
     }
 
-    fn patch(&self, id: &str, patch: &Json) -> Patch {
+    fn patch(&self, id: &str, gate: Arc<Gate>) -> Patch {
         Patch {
             license: id.to_owned(),
             title: self
                 .licenses
                 .get(id)
                 .map_or_else(String::new, |row| row.title.clone()),
-            gate: self.gate(patch),
+            gate,
             effects: Vec::new(),
         }
     }
@@ -616,6 +772,21 @@ impl Rendered {
     }
 }
 
+/// The patches of the license rows, each read once; `many`: they are for many projects.
+fn gates(licenses: &BTreeMap<String, License>, many: bool) -> HashMap<JsString, Arc<Gate>> {
+    let mut gates = HashMap::new();
+    for license in licenses.values() {
+        if let Some(Json::String(text)) = license.quota.get("patch") {
+            let mut gate = gate_of(text);
+            if many {
+                gate.keep_texts();
+            }
+            gates.insert(text.clone(), Arc::new(gate));
+        }
+    }
+    gates
+}
+
 fn gate_of(text: &JsString) -> Gate {
     match text.as_str() {
         Some(text) => gate(text),
@@ -625,15 +796,45 @@ fn gate_of(text: &JsString) -> Gate {
     }
 }
 
-/// CoCalc's own condition: the entry less its key `status` is not `{}`. An entry `{status, reason}` counts too.
-fn counts_as_usage(entry: &Json) -> bool {
-    entry
-        .as_map()
-        .is_some_and(|map| map.keys().any(|name| *name != "status"))
+/// All that a verdict depends on, but for the site: columns with the same text are judged alike. `None` where the
+/// columns are too long to be remembered, or there are none.
+fn key_of(subject: Subject<'_>) -> Option<String> {
+    let Known::Row(row) = subject.known else {
+        return None;
+    };
+    let users = if row.users.may_name("upgrades") {
+        row.users.text()
+    } else {
+        ""
+    };
+    let runs = if row.state.as_deref() == Some("running") {
+        "running"
+    } else {
+        ""
+    };
+    let columns = [row.site_license.text(), row.settings.text(), users, runs];
+    let length: usize = columns.iter().map(|text| text.len()).sum();
+    // No text of JSON holds a NUL, so different columns have different keys.
+    (length <= LONGEST_REMEMBERED).then(|| columns.join("\0"))
 }
 
-/// Running projects per license, for licenses with a run limit that `license_usage` does not give.
-fn usage(snapshot: &Snapshot, licenses: &BTreeMap<String, License>) -> HashMap<String, u64> {
+/// CoCalc's own condition: the entry less its key `status` is not `{}`. An entry `{status, reason}` counts too,
+/// and so does a list; at anything else CoCalc's count fails.
+fn counts_as_usage(entry: &Json) -> bool {
+    match entry {
+        Json::Map(map) => map.keys().any(|name| *name != "status"),
+        Json::List(_) => true,
+        _ => false,
+    }
+}
+
+/// Running projects per license, for licenses with a run limit that `license_usage` does not give; and the licenses
+/// at which CoCalc's own count fails, with the project to blame.
+fn usage(
+    snapshot: &Snapshot,
+    licenses: &BTreeMap<String, License>,
+) -> (HashMap<String, u64>, HashMap<String, String>) {
+    let mut uncountable = HashMap::new();
     let mut usage: HashMap<String, u64> = snapshot
         .license_usage
         .iter()
@@ -645,7 +846,7 @@ fn usage(snapshot: &Snapshot, licenses: &BTreeMap<String, License>) -> HashMap<S
         .map(|license| license.id.as_str())
         .collect();
     if counted.is_empty() {
-        return usage;
+        return (usage, uncountable);
     }
     for project in snapshot
         .projects
@@ -657,13 +858,15 @@ fn usage(snapshot: &Snapshot, licenses: &BTreeMap<String, License>) -> HashMap<S
             continue;
         };
         for (id, entry) in site_license.as_map().into_iter().flatten() {
-            if let Some(id) = id.as_str()
-                && counts_as_usage(entry)
-                && counted.binary_search(&id).is_ok()
-            {
+            let Some(id) = id.as_str().filter(|id| counted.binary_search(id).is_ok()) else {
+                continue;
+            };
+            if !matches!(entry, Json::Map(_) | Json::List(_)) {
+                uncountable.insert(id.to_owned(), project.project_id.to_string());
+            } else if counts_as_usage(entry) {
                 *usage.entry(id.to_owned()).or_default() += 1;
             }
         }
     }
-    usage
+    (usage, uncountable)
 }

@@ -12,17 +12,25 @@
 //!
 //! Units: memory and disk in MB (1 GB in a license is 1000 MB), CPU in cores, time in seconds.
 
+use std::sync::Arc;
+
 use super::{
     coerce::{self, Primitive, flag, num},
     decided::{By, Tracked, Value},
     settings::SiteSettings,
 };
-use crate::json::{self, JsString, Json, is_array_index};
+use crate::{
+    json::{JsString, Json, is_array_index},
+    json_patch::{Gate, Operation},
+};
 
 pub use super::decided::{Decided, Decider, Link};
 
+/// How CoCalc reads the `patch` of a license: [`gate_value`](crate::json_patch::gate_value), maybe remembered.
+pub type GateOf<'a> = dyn Fn(&Json) -> Arc<Gate> + 'a;
+
 /// What the quota function reads.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Input<'a> {
     /// `projects.settings`: the admin's quotas for this project, in the upgrade format, and `disableInternet`.
     pub settings: &'a Json,
@@ -34,6 +42,8 @@ pub struct Input<'a> {
     pub site_settings: Option<&'a SiteSettings>,
     /// `{account_id, purchase_id, quota}`; never given on Kubernetes.
     pub pay_as_you_go: Option<&'a Json>,
+    /// How CoCalc reads the `patch` of a license.
+    pub gate: &'a GateOf<'a>,
 }
 
 /// Why there is no quota: CoCalc throws too, and the project does not start.
@@ -206,7 +216,7 @@ impl Quota {
 pub fn quota(input: &Input<'_>) -> Result<Computed, QuotaError> {
     let entries = read_entries(input.site_license);
     let core = Rules::<f64>::new(input).decide(&entries)?;
-    Ok(core.finish(&entries, input.pay_as_you_go))
+    Ok(core.finish(&entries, input))
 }
 
 /// Computes a project's quota and who decided each of its values.
@@ -216,34 +226,23 @@ pub fn quota(input: &Input<'_>) -> Result<Computed, QuotaError> {
 pub fn explain(input: &Input<'_>) -> Result<Decided, QuotaError> {
     let entries = read_entries(input.site_license);
     let core = Rules::<Tracked<'_>>::new(input).decide(&entries)?;
-    let fields = core.decided(&entries, input.pay_as_you_go);
-    Ok(Decided::new(core.finish(&entries, input.pay_as_you_go), fields))
+    let fields = core.decided(&entries, input);
+    Ok(Decided::new(core.finish(&entries, input), fields))
 }
 
-/// Whether CoCalc takes this value for a JSON Patch: a list of objects, each with a known `op`, a `path` that
-/// is not null, and a `from` that is a string or null. Nothing else is looked at.
-pub fn valid_patch(patch: &Json) -> bool {
-    const OPS: [&str; 6] = ["add", "remove", "replace", "move", "copy", "test"];
-    patch.as_list().is_some_and(|operations| {
-        operations.iter().all(|operation| {
-            member(operation, "op")
-                .and_then(Json::as_str)
-                .is_some_and(|op| OPS.contains(&op))
-                && member(operation, "path").is_some()
-                && matches!(member(operation, "from"), None | Some(Json::String(_)))
-        })
-    })
-}
-
-/// The operations of a license's `patch`; none if it is no string with a valid JSON Patch.
-pub fn load_patch(patch: &Json) -> Vec<Json> {
-    let parsed = patch.as_str().and_then(|text| json::parse(text).ok());
-    match parsed {
-        Some(Json::List(operations)) if valid_patch(&Json::List(operations.clone())) => {
-            operations.as_ref().clone()
-        }
-        _ => Vec::new(),
+/// The operations of a license's `patch` that CoCalc uses; none if it is no string with a valid JSON Patch.
+fn operations(gate: &Gate) -> &[Operation] {
+    match gate {
+        Gate::Passes(operations) => operations,
+        Gate::Dropped(_) | Gate::TooDeep(_) => &[],
     }
+}
+
+fn operations_json(gate: &Gate) -> Vec<Json> {
+    operations(gate)
+        .iter()
+        .map(|operation| operation.json().clone())
+        .collect()
 }
 
 /// A member that is there and not null. [`Json::get`] makes a key and a hash first; these maps are small.
@@ -534,8 +533,9 @@ impl<'a> Entry<'a> {
     }
 
     /// Whether the license has operations that CoCalc would use.
-    pub(super) fn has_operations(&self) -> bool {
-        self.patch.is_some_and(|patch| !load_patch(patch).is_empty())
+    fn has_operations(&self, gate: &GateOf<'_>) -> bool {
+        self.patch
+            .is_some_and(|patch| !operations(&gate(patch)).is_empty())
     }
 }
 
@@ -922,7 +922,7 @@ fn gpu_or_false(gpu: Option<&Json>) -> Json {
 
 impl Core<f64> {
     /// Whether the last of `entries` leaves the quota deeply equal. `self` is the quota without it.
-    pub(super) fn unchanged_by(&self, with: &Self, entries: &[Entry<'_>]) -> bool {
+    pub(super) fn unchanged_by(&self, with: &Self, entries: &[Entry<'_>], gate: &GateOf<'_>) -> bool {
         let Some((last, others)) = entries.split_last() else {
             return true;
         };
@@ -935,12 +935,12 @@ impl Core<f64> {
             && gpu(self, others) == gpu(with, entries)
             && self.ext_rw(others).is_some() == with.ext_rw(entries).is_some()
             // Patches come last: reading one takes longer than all the rest.
-            && (with.vm.is_some() || !last.remains() || !last.has_operations())
+            && (with.vm.is_some() || !last.remains() || !last.has_operations(gate))
     }
 }
 
 impl<'a, V: Value<'a>> Core<V> {
-    fn finish(&self, entries: &[Entry<'a>], pay_as_you_go: Option<&Json>) -> Computed {
+    fn finish(&self, entries: &[Entry<'a>], input: &Input<'_>) -> Computed {
         let amount = |k: usize| self.amounts[k].get();
         let is = |k: usize| amount(k) != 0.0;
         let vm = self.vm(entries);
@@ -968,11 +968,11 @@ impl<'a, V: Value<'a>> Core<V> {
             ext_rw: self.ext_rw(entries).is_some(),
             patch: patches
                 .iter()
-                .flat_map(|patch| load_patch(&patch.patch))
+                .flat_map(|patch| operations_json(&(input.gate)(&patch.patch)))
                 .collect(),
             pay_as_you_go: match vm {
                 Some(_) => Some(Json::Null),
-                None => pay_as_you_go.filter(|given| !given.is_null()).cloned(),
+                None => input.pay_as_you_go.filter(|given| !given.is_null()).cloned(),
             },
         };
         let reasons = (0..entries.len())
@@ -988,7 +988,7 @@ impl<'a, V: Value<'a>> Core<V> {
 
 impl<'a> Core<Tracked<'a>> {
     /// The deciders of every member of [`Quota::to_json`].
-    fn decided(&self, entries: &[Entry<'a>], pay_as_you_go: Option<&Json>) -> Vec<(&'static str, Vec<Link>)> {
+    fn decided(&self, entries: &[Entry<'a>], input: &Input<'_>) -> Vec<(&'static str, Vec<Link>)> {
         let mut fields: Vec<(&'static str, Vec<Link>)> = NAMES
             .into_iter()
             .zip(&self.amounts)
@@ -1040,7 +1040,7 @@ impl<'a> Core<Tracked<'a>> {
         }
         let patch: Vec<Link> = self
             .patches(entries)
-            .map(|(license, patch)| by(license, Json::list(load_patch(patch))))
+            .map(|(license, patch)| by(license, Json::list(operations_json(&(input.gate)(patch)))))
             .filter(|link| {
                 link.value
                     .as_list()
@@ -1050,7 +1050,10 @@ impl<'a> Core<Tracked<'a>> {
         if !patch.is_empty() {
             fields.push(("patch", patch));
         }
-        match (self.vm(entries), pay_as_you_go.filter(|given| !given.is_null())) {
+        match (
+            self.vm(entries),
+            input.pay_as_you_go.filter(|given| !given.is_null()),
+        ) {
             (Some((license, _)), _) => fields.push(("pay_as_you_go", vec![by(license, Json::Null)])),
             (None, Some(given)) => fields.push((
                 "pay_as_you_go",

@@ -5,7 +5,7 @@
 
 use crate::{
     json::{Json, number_text},
-    json_patch::{Document, Key},
+    json_patch::{Document, Key, SetError},
     snapshot::{
         Assumptions, CpuFormat, GpuPlacement, LimitBelowRequest, MemorySuffix, Network, NetworkPlace,
         ProjectContainer,
@@ -137,7 +137,17 @@ struct Pod<'a> {
 
 impl Pod<'_> {
     fn set(&mut self, path: &[Key<'_>], value: &Json, field: QuotaField) {
-        if let Err(error) = self.document.set(path, value, field.step()) {
+        let result = self.document.set(path, value, field.step());
+        self.report(result, field);
+    }
+
+    fn set_string(&mut self, path: &[Key<'_>], text: &str, field: QuotaField) {
+        let result = self.document.set_string(path, text, field.step());
+        self.report(result, field);
+    }
+
+    fn report(&mut self, result: Result<(), SetError>, field: QuotaField) {
+        if let Err(error) = result {
             self.misfits.push(Misfit::NoPlace {
                 field: field.name(),
                 message: error.to_string(),
@@ -194,11 +204,15 @@ impl Pod<'_> {
                 QuotaField::MemoryLimit,
             ),
         ] {
-            let path = in_container(
-                container,
-                &[Key::Name("resources"), Key::Name(kind), Key::Name(name)],
-            );
-            self.set(&path, &Json::string(&text), field);
+            let path = [
+                Key::Name("spec"),
+                Key::Name("containers"),
+                Key::Index(container),
+                Key::Name("resources"),
+                Key::Name(kind),
+                Key::Name(name),
+            ];
+            self.set_string(&path, &text, field);
         }
     }
 
@@ -265,9 +279,9 @@ impl Pod<'_> {
             NetworkPlace::Label(name) => ("labels", name),
             NetworkPlace::Annotation(name) => ("annotations", name),
         };
-        let value = Json::string(if on { &network.on } else { &network.off });
+        let value = if on { &network.on } else { &network.off };
         let path = [Key::Name("metadata"), Key::Name(kind), Key::Name(name)];
-        self.set(&path, &value, QuotaField::Network);
+        self.set_string(&path, value, QuotaField::Network);
     }
 
     /// The node is prepared with taint `KEY=NAME:NoSchedule` and label `KEY=NAME`. An empty name is no VM.

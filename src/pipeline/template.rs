@@ -10,8 +10,8 @@ use std::{fmt, ops::Range};
 use serde_json::Value;
 
 use crate::{
-    json::{self, Notes},
-    json_patch::{Document, Stamp},
+    json::{self, JsString, Notes},
+    json_patch::{Document, Place, Stamp},
     snapshot,
 };
 
@@ -51,6 +51,8 @@ pub struct Prepared {
 struct Read {
     document: Document,
     holes: Vec<Hole>,
+    /// Where each hole is.
+    places: Vec<Option<Place>>,
     /// For each hole what it is made of; `None` where braces of its own could make a new placeholder.
     pieces: Vec<Option<Vec<Piece>>>,
 }
@@ -67,6 +69,14 @@ pub enum FillError {
         /// Where the template comes from.
         source_name: String,
         /// What is wrong, in the text with the values filled in.
+        error: json::Error,
+    },
+    /// The template is nested deeper than this tool goes.
+    #[error("the template of {source_name} cannot be judged: {error}; CoCalc's own have about 15")]
+    TooDeep {
+        /// Where the template comes from.
+        source_name: String,
+        /// Where.
         error: json::Error,
     },
     /// A value makes JSON of something that is none.
@@ -201,6 +211,10 @@ impl Prepared {
                     })
                     .collect();
                 Read {
+                    places: holes
+                        .iter()
+                        .map(|hole| document.place(&keys(&hole.path)))
+                        .collect(),
                     document,
                     holes,
                     pieces,
@@ -224,6 +238,20 @@ impl Prepared {
             used,
             misspelt,
         }
+    }
+
+    /// The same template for many projects: read again, so that it shares nothing with this one, and made ready
+    /// to be printed often.
+    #[must_use]
+    pub fn separate(&self) -> Self {
+        let mut separate = Self::new(&snapshot::Template {
+            text: self.text.clone(),
+            source: self.source.clone(),
+        });
+        if let Some(read) = &mut separate.read {
+            read.document.keep_texts();
+        }
+        separate
     }
 
     /// Where the template comes from, for messages.
@@ -307,6 +335,9 @@ impl Prepared {
             Ok((document, _)) => Ok(document),
             Err(error) => {
                 let source_name = self.source.clone();
+                if error.too_deep {
+                    return Err(FillError::TooDeep { source_name, error });
+                }
                 let without_values = json::parse(&self.text);
                 Err(if unescaped.is_empty() && without_values.is_err() {
                     FillError::NotJson { source_name, error }
@@ -330,25 +361,31 @@ impl Prepared {
 
 impl Read {
     fn fill(&self, values: &Values) -> Document {
-        let plain = !values.iter().any(|(_, value)| value.contains(['{', '}']));
+        let brace = |byte| byte == b'{' || byte == b'}';
+        let plain = !values.iter().any(|(_, value)| any_byte(value, brace));
         let mut document = self.document.clone();
-        for (hole, pieces) in self.holes.iter().zip(&self.pieces) {
-            let (text, by) = match pieces {
-                Some(pieces) if plain => joined(pieces, values),
-                _ => replaced_in_turn(&hole.text, values),
+        let mut text = String::new();
+        let mut strings = Vec::with_capacity(self.holes.len());
+        for ((hole, place), pieces) in self.holes.iter().zip(&self.places).zip(&self.pieces) {
+            let by = match pieces {
+                Some(pieces) if plain => join(pieces, values, &mut text),
+                _ => replace_in_turn(&hole.text, values, &mut text),
             };
-            if by != TEMPLATE {
-                // The hole was found in this very document, so its place is there.
-                let _ = document.set_string(&keys(&hole.path), &text, by);
+            // The hole was found in this very document, so it has a place.
+            if by != TEMPLATE
+                && let Some(place) = place
+            {
+                strings.push((place, JsString::from(text.as_str()), by));
             }
         }
+        document.set_strings(&strings);
         document
     }
 }
 
 /// The string and who had a hand in it, where no value and no brace can make a new placeholder.
-fn joined(pieces: &[Piece], values: &Values) -> (String, Step) {
-    let mut text = String::new();
+fn join(pieces: &[Piece], values: &Values, text: &mut String) -> Step {
+    text.clear();
     let mut by = TEMPLATE;
     for piece in pieces {
         match piece {
@@ -362,24 +399,29 @@ fn joined(pieces: &[Piece], values: &Values) -> (String, Step) {
             },
         }
     }
-    (text, by)
+    by
 }
 
 /// One placeholder after the other, as over the whole text: a value may hold the name of a later one.
-fn replaced_in_turn(text: &str, values: &Values) -> (String, Step) {
-    let mut text = text.to_owned();
+fn replace_in_turn(hole: &str, values: &Values, text: &mut String) -> Step {
+    hole.clone_into(text);
     let mut by = TEMPLATE;
     for (placeholder, value) in values.iter() {
         if text.contains(placeholder.text()) {
-            text = text.replace(placeholder.text(), value);
+            *text = text.replace(placeholder.text(), value);
             by |= placeholder.bit();
         }
     }
-    (text, by)
+    by
 }
 
 fn needs_escape(value: &str) -> bool {
-    value.bytes().any(|b| b < 0x20 || b == b'"' || b == b'\\')
+    any_byte(value, |b| b < 0x20 || b == b'"' || b == b'\\')
+}
+
+/// Whether such a byte is in the text, looked at without a way out of the loop: many bytes in one step.
+fn any_byte(text: &str, is_such: impl Fn(u8) -> bool) -> bool {
+    text.bytes().fold(false, |any, byte| any | is_such(byte))
 }
 
 /// Whether the string at this place of a JSON text is the name of a member.

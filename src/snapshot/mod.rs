@@ -158,6 +158,12 @@ impl Column {
         if self.0.is_empty() { "null" } else { &self.0 }
     }
 
+    /// Whether a member of this name, made of ASCII letters, can be anywhere in its value: told by its text, in which
+    /// an escape can hide any name.
+    pub fn may_name(&self, name: &str) -> bool {
+        self.0.contains(name) || self.0.contains('\\')
+    }
+
     /// Its value in jsonb order.
     ///
     /// # Errors

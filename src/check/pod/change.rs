@@ -12,8 +12,8 @@ const PLATFORM: [&str; 6] = ["/home/user", "/cocalc", "/ext", "/tmp", "/secrets"
 
 /// What Linux needs at these places. Mounts below them are usual (`/opt/lab`, `/usr/share/data`).
 const SYSTEM: [&str; 18] = [
-    "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/proc", "/root",
-    "/run", "/sbin", "/srv", "/sys", "/usr", "/var",
+    "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/proc",
+    "/root", "/run", "/sbin", "/srv", "/sys", "/usr", "/var",
 ];
 
 /// Compares the pod before license patches with the one after them. `before` is `null` where all of the pod is
@@ -60,7 +60,10 @@ fn identity(before: &At<'_>, after: &At<'_>, report: &mut Report) {
             report.warning(
                 "project-identity",
                 &is,
-                format!("it was {} and {now}: CoCalc finds a project's pod by it, and would lose the pod", was.value()),
+                format!(
+                    "it was {} and {now}: CoCalc finds a project's pod by it, and would lose the pod",
+                    was.value()
+                ),
             );
         }
     }
@@ -71,7 +74,8 @@ fn mounts(was: Option<&At<'_>>, container: &At<'_>, report: &mut Report) {
         let path = mount.get("mountPath");
         let known = was.is_some_and(|was| {
             was.get("volumeMounts").items().any(|old| {
-                old.get("mountPath").value() == path.value() && old.get("name").value() == mount.get("name").value()
+                old.get("mountPath").value() == path.value()
+                    && old.get("name").value() == mount.get("name").value()
             })
         });
         if known || path.text().is_empty() {
@@ -119,7 +123,11 @@ fn host(before: &At<'_>, after: &At<'_>, report: &mut Report) {
     for name in ["hostNetwork", "hostPID", "hostIPC"] {
         let field = after.get("spec").get(name);
         if field.is_true() && !before.get("spec").get(name).is_true() {
-            report.warning("host-namespace", &field, format!("{name} lets the project see its node's own"));
+            report.warning(
+                "host-namespace",
+                &field,
+                format!("{name} lets the project see its node's own"),
+            );
         }
     }
     for volume in after.at(&["spec", "volumes"]).items() {
@@ -129,7 +137,10 @@ fn host(before: &At<'_>, after: &At<'_>, report: &mut Report) {
             report.warning(
                 "host-path",
                 &host,
-                format!("it gives the project {} of whatever node it runs on", host.get("path").value()),
+                format!(
+                    "it gives the project {} of whatever node it runs on",
+                    host.get("path").value()
+                ),
             );
         }
     }
@@ -156,25 +167,47 @@ mod tests {
     #[test]
     fn a_mount_at_or_above_what_cocalc_needs_is_a_warning_and_one_below_is_fine() {
         for path in ["/home/user", "/home", "/", "/cocalc/", "/secrets", "//data"] {
-            assert_eq!(rules(&json!({}), &mounted_at(path)), ["mount-hides-platform"], "{path}");
+            assert_eq!(
+                rules(&json!({}), &mounted_at(path)),
+                ["mount-hides-platform"],
+                "{path}"
+            );
         }
         for path in ["/usr", "/etc/", "/dev"] {
-            assert_eq!(rules(&json!({}), &mounted_at(path)), ["mount-hides-system"], "{path}");
+            assert_eq!(
+                rules(&json!({}), &mounted_at(path)),
+                ["mount-hides-system"],
+                "{path}"
+            );
         }
-        for path in ["/data/lab", "/usr/share/lab", "/dev/shm", "/lab", "/extra", "/ext/lab"] {
+        for path in [
+            "/data/lab",
+            "/usr/share/lab",
+            "/dev/shm",
+            "/lab",
+            "/extra",
+            "/ext/lab",
+        ] {
             assert_eq!(rules(&json!({}), &mounted_at(path)), [""; 0], "{path}");
         }
-        assert_eq!(rules(&json!({}), &mounted_at("/home/user/lab")), ["mount-in-home"]);
+        assert_eq!(
+            rules(&json!({}), &mounted_at("/home/user/lab")),
+            ["mount-in-home"]
+        );
     }
 
     #[test]
     fn what_the_template_mounts_itself_is_no_finding() {
-        assert_eq!(rules(&mounted_at("/home/user"), &mounted_at("/home/user")), [""; 0]);
+        assert_eq!(
+            rules(&mounted_at("/home/user"), &mounted_at("/home/user")),
+            [""; 0]
+        );
     }
 
     #[test]
     fn a_changed_name_or_label_loses_the_pod() {
-        let before = json!({"metadata": {"name": "project-1", "labels": {"run": "project", "project_id": "1"}}});
+        let before =
+            json!({"metadata": {"name": "project-1", "labels": {"run": "project", "project_id": "1"}}});
         assert_eq!(rules(&before, &before), [""; 0]);
         let mut after = before.clone();
         after["metadata"]["labels"]["extra"] = json!("x");
@@ -184,7 +217,10 @@ mod tests {
         let gone = check_change(&before, &json!({"metadata": {"name": "project-1"}}));
         assert_eq!(gone.len(), 2);
         assert!(gone[0].finding.message.contains("is gone"), "{gone:?}");
-        assert_eq!(gone[0].path, ["metadata", "labels", "run"].map(|name| PathPart::Name(name.into())));
+        assert_eq!(
+            gone[0].path,
+            ["metadata", "labels", "run"].map(|name| PathPart::Name(name.into()))
+        );
     }
 
     #[test]
@@ -196,7 +232,12 @@ mod tests {
         }});
         assert_eq!(
             rules(&json!({}), &opened),
-            ["privileged-container", "host-namespace", "host-namespace", "host-path"]
+            [
+                "privileged-container",
+                "host-namespace",
+                "host-namespace",
+                "host-path"
+            ]
         );
         assert_eq!(rules(&opened, &opened), [""; 0]);
     }

@@ -82,7 +82,11 @@ pub(super) fn containers(around: &Surroundings<'_, '_>, report: &mut Report) {
             for policy in container.get("resizePolicy").items() {
                 let restart = policy.get("restartPolicy");
                 if restart.text() == "RestartContainer" {
-                    report.error("pod-invalid", &restart, "an init container is never restarted to be resized");
+                    report.error(
+                        "pod-invalid",
+                        &restart,
+                        "an init container is never restarted to be resized",
+                    );
                 }
             }
         }
@@ -91,7 +95,11 @@ pub(super) fn containers(around: &Surroundings<'_, '_>, report: &mut Report) {
     }
     let ephemeral = around.spec.get("ephemeralContainers");
     if ephemeral.len() > 0 {
-        report.error("pod-forbidden", &ephemeral, "they cannot be set when a pod is made");
+        report.error(
+            "pod-forbidden",
+            &ephemeral,
+            "they cannot be set when a pod is made",
+        );
     }
 }
 
@@ -104,7 +112,11 @@ fn unique_name<'v>(container: &At<'v>, taken: &mut HashMap<&'v str, At<'v>>, rep
         report.error_with(
             "pod-duplicate-name",
             &name,
-            format!("the container name {:?} is taken by {}", name.text(), first.field()),
+            format!(
+                "the container name {:?} is taken by {}",
+                name.text(),
+                first.field()
+            ),
             vec![first.get("name").path()],
         );
     } else {
@@ -358,16 +370,16 @@ pub(super) fn key_reference_divisor(
     divisor: &At<'_>,
     report: &mut Report,
 ) -> Option<&'static str> {
-    let value = report.quantity(divisor).filter(|value| *value != Quantity::ZERO)?;
+    let value = report
+        .quantity(divisor)
+        .filter(|value| *value != Quantity::ZERO)?;
     let binary = divisor.text().ends_with('i');
     let is = |texts: &[&str]| {
         let mut texts = texts.iter().filter(|text| text.ends_with('i') == binary);
         texts.any(|text| Quantity::parse(text) == Some(value))
     };
     match resource {
-        "limits.cpu" | "requests.cpu" => {
-            (!is(&["1m", "1"])).then_some("the divisor of cpu is 1m or 1")
-        }
+        "limits.cpu" | "requests.cpu" => (!is(&["1m", "1"])).then_some("the divisor of cpu is 1m or 1"),
         "limits.memory" | "requests.memory" | "limits.ephemeral-storage" | "requests.ephemeral-storage" => {
             let known = [
                 "1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei",
@@ -413,7 +425,11 @@ fn mounts(container: &At<'_>, around: &Surroundings<'_, '_>, report: &mut Report
             report.warning_with(
                 "pod-same-mount-path",
                 &path,
-                format!("it is the same place as {:?} of {}", first.get("mountPath").text(), first.field()),
+                format!(
+                    "it is the same place as {:?} of {}",
+                    first.get("mountPath").text(),
+                    first.field()
+                ),
                 vec![first.get("mountPath").path()],
             );
         }
@@ -421,11 +437,18 @@ fn mounts(container: &At<'_>, around: &Surroundings<'_, '_>, report: &mut Report
             report.warning(
                 "pod-relative-mount-path",
                 &path,
-                format!("{:?} is relative; where it ends up depends on the container runtime", path.text()),
+                format!(
+                    "{:?} is relative; where it ends up depends on the container runtime",
+                    path.text()
+                ),
             );
         }
         if path.text().contains(':') {
-            report.warning("pod-colon-in-mount-path", &path, "container runtimes read ':' as the end of the path");
+            report.warning(
+                "pod-colon-in-mount-path",
+                &path,
+                "container runtimes read ':' as the end of the path",
+            );
         }
         taken.insert(path.text(), mount.clone());
         places.insert(place, mount.clone());
@@ -442,18 +465,17 @@ fn mounts(container: &At<'_>, around: &Surroundings<'_, '_>, report: &mut Report
             }
         }
         if !mount.get("subPath").text().is_empty() && !mount.get("subPathExpr").text().is_empty() {
-            report.error("pod-one-of", &mount.get("subPathExpr"), "subPath and subPathExpr exclude each other");
+            report.error(
+                "pod-one-of",
+                &mount.get("subPathExpr"),
+                "subPath and subPathExpr exclude each other",
+            );
         }
         propagation(&mount, container, &told, report);
     }
 }
 
-fn propagation(
-    mount: &At<'_>,
-    container: &At<'_>,
-    told: &dyn Fn(&str) -> String,
-    report: &mut Report,
-) {
+fn propagation(mount: &At<'_>, container: &At<'_>, told: &dyn Fn(&str) -> String, report: &mut Report) {
     let propagation = mount.get("mountPropagation");
     let known = ["Bidirectional", "HostToContainer", "None"];
     if propagation.is_set() {
@@ -545,7 +567,11 @@ fn devices(container: &At<'_>, around: &Surroundings<'_, '_>, report: &mut Repor
     for device in list.items() {
         let (name, path) = (device.get("name"), device.get("devicePath"));
         if report.required(&name) && !seen_names.insert(name.text()) {
-            report.error("pod-duplicate-name", &name, "the volume is among volumeDevices already");
+            report.error(
+                "pod-duplicate-name",
+                &name,
+                "the volume is among volumeDevices already",
+            );
         }
         if mount_names.contains(name.text()) {
             report.error("pod-invalid", &name, "the volume is among volumeMounts too");
@@ -559,7 +585,11 @@ fn devices(container: &At<'_>, around: &Surroundings<'_, '_>, report: &mut Repor
             Some(volume)
                 if !volume.get("persistentVolumeClaim").is_set() && !volume.get("ephemeral").is_set() =>
             {
-                report.error("pod-invalid", &name, "a device must be a persistentVolumeClaim or ephemeral");
+                report.error(
+                    "pod-invalid",
+                    &name,
+                    "a device must be a persistentVolumeClaim or ephemeral",
+                );
             }
             Some(_) => {}
         }
@@ -584,9 +614,15 @@ pub(super) fn resources(at: &At<'_>, of_pod: bool, around: &Surroundings<'_, '_>
         huge |= is_huge_page(name);
         basic |= matches!(name, "cpu" | "memory");
         if let Some(wrong) = resource_name(name, of_pod) {
-            report.error("pod-resource-name", &value, format!("{name:?} is no resource of a container: {wrong}"));
+            report.error(
+                "pod-resource-name",
+                &value,
+                format!("{name:?} is no resource of a container: {wrong}"),
+            );
         }
-        let Some(quantity) = amount(&value, report) else { continue };
+        let Some(quantity) = amount(&value, report) else {
+            continue;
+        };
         if quantity.is_negative() {
             report.error("pod-out-of-range", &value, "it may not be negative");
         }
@@ -597,11 +633,17 @@ pub(super) fn resources(at: &At<'_>, of_pod: bool, around: &Surroundings<'_, '_>
             && let Some(size) = name.strip_prefix("hugepages-").and_then(Quantity::parse)
             && !quantity.is_multiple_of(size)
         {
-            report.error("pod-quantity", &value, format!("it must be a multiple of the page size of {name}"));
+            report.error(
+                "pod-quantity",
+                &value,
+                format!("it must be a multiple of the page size of {name}"),
+            );
         }
     }
     for (name, request) in requests.entries() {
-        let Some(wanted) = amount(&request, report) else { continue };
+        let Some(wanted) = amount(&request, report) else {
+            continue;
+        };
         let limit = limits.key(name);
         let fixed = is_extended(name) || is_huge_page(name);
         if limits.value().get(name).is_none() {
@@ -615,7 +657,9 @@ pub(super) fn resources(at: &At<'_>, of_pod: bool, around: &Surroundings<'_, '_>
             }
             continue;
         }
-        let Some(most) = amount(&limit, report) else { continue };
+        let Some(most) = amount(&limit, report) else {
+            continue;
+        };
         if fixed && wanted != most || wanted > most {
             let must = if fixed { "equal" } else { "not exceed" };
             report.error_full(
@@ -673,7 +717,8 @@ fn claims(list: &At<'_>, of_pod: bool, around: &Surroundings<'_, '_>, report: &m
             continue;
         }
         let key = (name, request.text());
-        let overlap = seen.contains(&(name, "")) || (request.text().is_empty() && with_request.contains(name));
+        let overlap =
+            seen.contains(&(name, "")) || (request.text().is_empty() && with_request.contains(name));
         if overlap || !seen.insert(key) {
             report.error("pod-duplicate-name", &claim, "the claim is named twice");
         }
@@ -747,7 +792,10 @@ fn resize_policy(list: &At<'_>, around: &Surroundings<'_, '_>, report: &mut Repo
 }
 
 fn restart_rules(container: &At<'_>, report: &mut Report) {
-    let (policy, rules) = (container.get("restartPolicy"), container.get("restartPolicyRules"));
+    let (policy, rules) = (
+        container.get("restartPolicy"),
+        container.get("restartPolicyRules"),
+    );
     report.one_of(&policy, &["Always", "Never", "OnFailure"]);
     if !policy.is_set() && rules.len() > 0 {
         report.error("pod-required", &policy, "restartPolicyRules need a restartPolicy");
@@ -778,7 +826,11 @@ fn restart_rules(container: &At<'_>, report: &mut Report) {
             );
         }
         if codes.get("values").len() > 255 {
-            report.error("pod-out-of-range", &codes.get("values"), "255 exit codes are the most");
+            report.error(
+                "pod-out-of-range",
+                &codes.get("values"),
+                "255 exit codes are the most",
+            );
         }
     }
 }
@@ -814,7 +866,11 @@ fn probes(container: &At<'_>, around: &Surroundings<'_, '_>, report: &mut Report
         let success = probe.get("successThreshold");
         let grace = probe.get("terminationGracePeriodSeconds");
         if name != "readinessProbe" && !matches!(success.int(), None | Some(0 | 1)) {
-            report.error("pod-out-of-range", &success, "it must be 1 for this kind of probe");
+            report.error(
+                "pod-out-of-range",
+                &success,
+                "it must be 1 for this kind of probe",
+            );
         }
         if grace.int().is_some_and(|n| n <= 0) {
             report.error("pod-out-of-range", &grace, "it must be greater than zero");
@@ -833,7 +889,11 @@ fn handler(at: &At<'_>, kinds: &[&'static str], around: &Surroundings<'_, '_>, r
             continue;
         }
         if let Some(first) = first {
-            report.error("pod-one-of", &action, format!("there is one action, and it is {first} already"));
+            report.error(
+                "pod-one-of",
+                &action,
+                format!("there is one action, and it is {first} already"),
+            );
             continue;
         }
         first = Some(*kind);
@@ -869,7 +929,11 @@ fn handler(at: &At<'_>, kinds: &[&'static str], around: &Surroundings<'_, '_>, r
         }
     }
     if first.is_none() {
-        report.error("pod-required", at, format!("it needs one of {}", kinds.join(", ")));
+        report.error(
+            "pod-required",
+            at,
+            format!("it needs one of {}", kinds.join(", ")),
+        );
     }
 }
 

@@ -25,7 +25,11 @@ pub(super) fn decode(pod: &At<'_>, report: &mut Report) {
         return;
     }
     // The decoder answers every question, so there is nothing that could fail.
-    let _ = Pod::deserialize(Decoder { at: pod.clone(), report, is_root: true });
+    let _ = Pod::deserialize(Decoder {
+        at: pod.clone(),
+        report,
+        is_root: true,
+    });
 }
 
 pub(super) fn kind(value: &Value) -> &'static str {
@@ -86,7 +90,10 @@ impl<'v> Decoder<'v, '_> {
         // Doubles without a fraction are printed without one up to 10^21.
         let whole = number.as_i64().or_else(|| {
             let double = number.as_f64()?;
-            #[expect(clippy::cast_possible_truncation, reason = "checked: integral and within 64 bits")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "checked: integral and within 64 bits"
+            )]
             (double.fract() == 0.0 && double.abs() < 9_223_372_036_854_775_808.0).then_some(double as i64)
         });
         let fits = whole.filter(|whole| bits == 64 || i32::try_from(*whole).is_ok());
@@ -124,7 +131,9 @@ impl<'v> Decoder<'v, '_> {
     }
 
     fn check_time(&mut self) {
-        let Some(text) = self.expect("a time", self.at.value().as_str()) else { return };
+        let Some(text) = self.expect("a time", self.at.value().as_str()) else {
+            return;
+        };
         // Go reads RFC 3339 and nothing else.
         let shape = text.as_bytes().get(10) == Some(&b'T');
         if !shape || text.parse::<jiff::Timestamp>().is_err() {
@@ -213,13 +222,22 @@ impl<'v> Deserializer<'v> for Decoder<'v, '_> {
     fn deserialize_seq<V: Visitor<'v>>(mut self, visitor: V) -> Result<V::Value, Unexpected> {
         self.expect("a list", self.at.value().as_array());
         let length = self.at.value().as_array().map_or(0, Vec::len);
-        visitor.visit_seq(Elements { at: self.at, report: self.report, next: 0, length })
+        visitor.visit_seq(Elements {
+            at: self.at,
+            report: self.report,
+            next: 0,
+            length,
+        })
     }
 
     fn deserialize_map<V: Visitor<'v>>(mut self, visitor: V) -> Result<V::Value, Unexpected> {
         self.expect("a map", self.at.value().as_object());
         let entries: Vec<_> = self.at.entries().collect();
-        visitor.visit_map(Entries { entries: entries.into_iter(), value: None, report: self.report })
+        visitor.visit_map(Entries {
+            entries: entries.into_iter(),
+            value: None,
+            report: self.report,
+        })
     }
 
     fn deserialize_struct<V: Visitor<'v>>(
@@ -240,7 +258,12 @@ impl<'v> Deserializer<'v> for Decoder<'v, '_> {
             } else {
                 let nearest = fields
                     .iter()
-                    .map(|field| (strsim::jaro_winkler(&name.to_lowercase(), &field.to_lowercase()), field))
+                    .map(|field| {
+                        (
+                            strsim::jaro_winkler(&name.to_lowercase(), &field.to_lowercase()),
+                            field,
+                        )
+                    })
                     .max_by(|a, b| a.0.total_cmp(&b.0))
                     .filter(|(similar, _)| *similar > 0.8);
                 let meant = nearest.map_or_else(String::new, |(_, field)| format!("; did you mean {field}?"));
@@ -251,7 +274,11 @@ impl<'v> Deserializer<'v> for Decoder<'v, '_> {
                 );
             }
         }
-        visitor.visit_map(Entries { entries: known.into_iter(), value: None, report: self.report })
+        visitor.visit_map(Entries {
+            entries: known.into_iter(),
+            value: None,
+            report: self.report,
+        })
     }
 
     fn deserialize_identifier<V: Visitor<'v>>(self, visitor: V) -> Result<V::Value, Unexpected> {
@@ -310,8 +337,12 @@ impl<'v> SeqAccess<'v> for Elements<'v, '_> {
         }
         let at = self.at.index(self.next);
         self.next += 1;
-        seed.deserialize(Decoder { at, report: self.report, is_root: false })
-            .map(Some)
+        seed.deserialize(Decoder {
+            at,
+            report: self.report,
+            is_root: false,
+        })
+        .map(Some)
     }
 }
 
@@ -325,7 +356,9 @@ impl<'v> MapAccess<'v> for Entries<'v, '_> {
     type Error = Unexpected;
 
     fn next_key_seed<K: DeserializeSeed<'v>>(&mut self, seed: K) -> Result<Option<K::Value>, Unexpected> {
-        let Some((name, at)) = self.entries.next() else { return Ok(None) };
+        let Some((name, at)) = self.entries.next() else {
+            return Ok(None);
+        };
         self.value = Some(at);
         seed.deserialize(serde::de::value::BorrowedStrDeserializer::new(name))
             .map(Some)
@@ -333,6 +366,10 @@ impl<'v> MapAccess<'v> for Entries<'v, '_> {
 
     fn next_value_seed<V: DeserializeSeed<'v>>(&mut self, seed: V) -> Result<V::Value, Unexpected> {
         let at = self.value.take().ok_or(Unexpected)?;
-        seed.deserialize(Decoder { at, report: self.report, is_root: false })
+        seed.deserialize(Decoder {
+            at,
+            report: self.report,
+            is_root: false,
+        })
     }
 }

@@ -13,7 +13,8 @@ const NANO: i128 = 1_000_000_000;
 const MOST: i128 = i128::MAX / 1_000_000;
 
 /// What is wrong with a text that is no quantity.
-pub(super) const SYNTAX: &str = "a quantity is a number and one of the suffixes m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei, or none";
+pub(super) const SYNTAX: &str =
+    "a quantity is a number and one of the suffixes m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei, or none";
 
 impl Quantity {
     pub(super) const ZERO: Self = Self(0);
@@ -179,7 +180,9 @@ mod tests {
 
     #[test]
     fn what_the_api_server_cannot_read_is_no_quantity() {
-        for text in ["", " ", "1K", "1 Gi", "1GB", "abc", "1.2.3", "1mi", "0x10", "1e", "--1", "1Mib"] {
+        for text in [
+            "", " ", "1K", "1 Gi", "1GB", "abc", "1.2.3", "1mi", "0x10", "1e", "--1", "1Mib",
+        ] {
             assert_eq!(nano(text), None, "{text:?}");
         }
         for text in [".", "+", "-", ".5", "5.", " 1 ", "00", "+1", "1e+3"] {

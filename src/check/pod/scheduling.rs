@@ -8,7 +8,12 @@ use super::{Report, at::At, names};
 pub(super) fn labels(at: &At<'_>, report: &mut Report) {
     for (key, value) in at.entries() {
         if let Some(wrong) = names::qualified_name(key) {
-            report.error_at("pod-label", &value, at.field(), format!("{key:?} is no key of a label: {wrong}"));
+            report.error_at(
+                "pod-label",
+                &value,
+                at.field(),
+                format!("{key:?} is no key of a label: {wrong}"),
+            );
         }
         if let Some(wrong) = names::label_value(value.text()) {
             report.error_at(
@@ -71,7 +76,11 @@ pub(super) fn tolerations(at: &At<'_>, report: &mut Report) {
             );
         }
         if toleration.get("tolerationSeconds").is_set() && effect.text() != "NoExecute" {
-            report.error("pod-invalid", &effect, "with tolerationSeconds the effect must be NoExecute");
+            report.error(
+                "pod-invalid",
+                &effect,
+                "with tolerationSeconds the effect must be NoExecute",
+            );
         }
         match operator.text() {
             "" | "Equal" => {
@@ -155,7 +164,12 @@ fn pod_term(term: &At<'_>, report: &mut Report) {
     label_selector(&term.get("namespaceSelector"), report);
     for namespace in term.get("namespaces").items() {
         if let Some(wrong) = names::dns_label(namespace.text()) {
-            report.error_at("pod-name", &namespace, format!("{}.namespace", term.field()), wrong);
+            report.error_at(
+                "pod-name",
+                &namespace,
+                format!("{}.namespace", term.field()),
+                wrong,
+            );
         }
     }
     match_keys(term, report);
@@ -266,7 +280,11 @@ pub(super) fn topology_spread(at: &At<'_>, report: &mut Report) {
                 report.error("pod-out-of-range", &domains, "it must be greater than zero");
             }
             if when.text() != "DoNotSchedule" {
-                report.error("pod-invalid", &domains, "it needs whenUnsatisfiable: DoNotSchedule");
+                report.error(
+                    "pod-invalid",
+                    &domains,
+                    "it needs whenUnsatisfiable: DoNotSchedule",
+                );
             }
         }
         report.one_of(&constraint.get("nodeAffinityPolicy"), &["Honor", "Ignore"]);

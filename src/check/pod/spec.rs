@@ -53,7 +53,11 @@ fn identity(pod: &At<'_>, report: &mut Report) {
         if field.is_set() && !field.value().is_string() {
             report.error("pod-kind", &field, format!("{name} must be a string"));
         } else if field.text().is_empty() {
-            report.note("pod-kind-missing", &field, format!("without {name} the API server takes it as {wanted}"));
+            report.note(
+                "pod-kind-missing",
+                &field,
+                format!("without {name} the API server takes it as {wanted}"),
+            );
         }
     }
 }
@@ -100,9 +104,8 @@ fn metadata(pod: &At<'_>, report: &mut Report) {
         );
     }
     let cost = annotations.key("controller.kubernetes.io/pod-deletion-cost");
-    let plain = |text: &str| {
-        text == "0" || !text.trim_start_matches('-').starts_with('0') && !text.starts_with('+')
-    };
+    let plain =
+        |text: &str| text == "0" || !text.trim_start_matches('-').starts_with('0') && !text.starts_with('+');
     if cost.is_set() && (cost.text().parse::<i32>().is_err() || !plain(cost.text())) {
         report.error("pod-annotation", &cost, "it must be a whole number of 32 bits");
     }
@@ -119,17 +122,29 @@ fn metadata(pod: &At<'_>, report: &mut Report) {
     }
     let has = |name: &str| finalizers.items().any(|finalizer| finalizer.text() == name);
     if has("orphan") && has("foregroundDeletion") {
-        report.error("pod-one-of", &finalizers, "orphan and foregroundDeletion exclude each other");
+        report.error(
+            "pod-one-of",
+            &finalizers,
+            "orphan and foregroundDeletion exclude each other",
+        );
     }
     for name in ["uid", "resourceVersion", "creationTimestamp"] {
         let field = meta.get(name);
         if field.is_set() && !field.text().is_empty() {
-            report.note("pod-server-field", &field, "the API server sets this itself; what is here is dropped");
+            report.note(
+                "pod-server-field",
+                &field,
+                "the API server sets this itself; what is here is dropped",
+            );
         }
     }
     let status = pod.get("status");
     if status.len() > 0 {
-        report.note("pod-server-field", &status, "the API server sets this itself; what is here is dropped");
+        report.note(
+            "pod-server-field",
+            &status,
+            "the API server sets this itself; what is here is dropped",
+        );
     }
 }
 
@@ -155,7 +170,10 @@ fn owners(list: &At<'_>, report: &mut Report) {
         }
         if owner.get("controller").is_true() {
             // The API server leaves out what is there twice.
-            if controller.as_ref().is_some_and(|first| first.value() != owner.value()) {
+            if controller
+                .as_ref()
+                .is_some_and(|first| first.value() != owner.value())
+            {
                 report.error_at("pod-invalid", &owner, list.field(), "a pod has one controller");
             }
             controller.get_or_insert(owner);
@@ -170,7 +188,9 @@ fn pod_resources(around: &Surroundings<'_, '_>, report: &mut Report) {
     }
     resources(&at, true, around, report);
     for (name, limit) in at.get("limits").entries() {
-        let Some(most) = report.quantity(&limit) else { continue };
+        let Some(most) = report.quantity(&limit) else {
+            continue;
+        };
         for (index, container) in around.spec.get("containers").items().enumerate() {
             let of_container = container.at(&["resources", "limits"]).key(name);
             if report.quantity(&of_container).is_some_and(|value| value > most) {
@@ -184,7 +204,9 @@ fn pod_resources(around: &Surroundings<'_, '_>, report: &mut Report) {
         }
     }
     for (name, request) in at.get("requests").entries() {
-        let Some(least) = report.quantity(&request) else { continue };
+        let Some(least) = report.quantity(&request) else {
+            continue;
+        };
         let sidecars = around
             .spec
             .get("initContainers")
@@ -207,7 +229,11 @@ fn pod_resources(around: &Surroundings<'_, '_>, report: &mut Report) {
             })
             .fold(Quantity::ZERO, Quantity::plus);
         if sum > least {
-            report.error("pod-request-above-limit", &request, "the containers together request more");
+            report.error(
+                "pod-request-above-limit",
+                &request,
+                "the containers together request more",
+            );
         }
     }
 }
@@ -223,7 +249,10 @@ fn claims(spec: &At<'_>, report: &mut Report) {
                 report.error("pod-duplicate-name", &name, "the name is taken by another claim");
             }
         }
-        let (direct, template) = (claim.get("resourceClaimName"), claim.get("resourceClaimTemplateName"));
+        let (direct, template) = (
+            claim.get("resourceClaimName"),
+            claim.get("resourceClaimTemplateName"),
+        );
         if direct.is_set() == template.is_set() {
             report.error(
                 "pod-one-of",
@@ -263,7 +292,11 @@ fn security_context(spec: &At<'_>, report: &mut Report) {
         if spec.get("hostNetwork").is_true() && dotted.starts_with("net.")
             || spec.get("hostIPC").is_true() && of_ipc
         {
-            report.error("pod-invalid", &name, "it belongs to a namespace that the pod shares with its node");
+            report.error(
+                "pod-invalid",
+                &name,
+                "it belongs to a namespace that the pod shares with its node",
+            );
         }
     }
     report.one_of(&at.get("fsGroupChangePolicy"), &["Always", "OnRootMismatch"]);
@@ -291,7 +324,12 @@ fn host_namespaces(spec: &At<'_>, report: &mut Report) {
         ] {
             let field = spec.get(name);
             if field.is_true() {
-                report.error_at("pod-forbidden", &field, told.to_owned(), "it excludes hostUsers: false");
+                report.error_at(
+                    "pod-forbidden",
+                    &field,
+                    told.to_owned(),
+                    "it excludes hostUsers: false",
+                );
             }
         }
     }
@@ -301,7 +339,11 @@ fn host_namespaces(spec: &At<'_>, report: &mut Report) {
                 let (host, own) = (port.get("hostPort"), port.get("containerPort"));
                 let number = host.int().unwrap_or(0);
                 if number != 0 && Some(number) != own.int() {
-                    report.error("pod-invalid", &host, "with hostNetwork it must equal containerPort");
+                    report.error(
+                        "pod-invalid",
+                        &host,
+                        "with hostNetwork it must equal containerPort",
+                    );
                 }
             }
         }
@@ -310,7 +352,10 @@ fn host_namespaces(spec: &At<'_>, report: &mut Report) {
 
 fn dns(spec: &At<'_>, report: &mut Report) {
     let policy = spec.get("dnsPolicy");
-    report.one_of_or_empty(&policy, &["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]);
+    report.one_of_or_empty(
+        &policy,
+        &["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"],
+    );
     let config = spec.get("dnsConfig");
     let servers = config.get("nameservers");
     if policy.text() == "None" && servers.len() == 0 {
@@ -328,7 +373,11 @@ fn dns(spec: &At<'_>, report: &mut Report) {
     }
     let length: usize = searches.items().map(|search| search.text().len() + 1).sum();
     if length > 2049 {
-        report.error("pod-out-of-range", &searches, "all search domains together may have 2048 characters");
+        report.error(
+            "pod-out-of-range",
+            &searches,
+            "all search domains together may have 2048 characters",
+        );
     }
     for search in searches.items() {
         let text = search.text();
@@ -399,7 +448,11 @@ fn scalars(spec: &At<'_>, report: &mut Report) {
     report.one_of(&spec.get("preemptionPolicy"), &["Never", "PreemptLowerPriority"]);
     let grace = spec.get("terminationGracePeriodSeconds");
     if grace.int().is_some_and(|seconds| seconds < 0) {
-        report.warning("pod-negative-grace", &grace, "a negative number counts as 1 second");
+        report.warning(
+            "pod-negative-grace",
+            &grace,
+            "a negative number counts as 1 second",
+        );
     }
     let priority = spec.get("priority");
     if priority.is_set() {
@@ -411,7 +464,11 @@ fn scalars(spec: &At<'_>, report: &mut Report) {
     }
     for (name, value) in spec.get("overhead").entries() {
         if report.quantity(&value).is_some_and(Quantity::is_negative) {
-            report.error("pod-out-of-range", &value, format!("the overhead of {name} may not be negative"));
+            report.error(
+                "pod-out-of-range",
+                &value,
+                format!("the overhead of {name} may not be negative"),
+            );
         }
     }
 }
@@ -456,7 +513,11 @@ fn operating_system(spec: &At<'_>, report: &mut Report) {
             let of_containers = all_containers(spec).map(|c| c.at(&["securityContext", "windowsOptions"]));
             for options in std::iter::once(context.get("windowsOptions")).chain(of_containers) {
                 if options.is_set() {
-                    report.error("pod-forbidden", &options, "a Linux pod has no options for Windows");
+                    report.error(
+                        "pod-forbidden",
+                        &options,
+                        "a Linux pod has no options for Windows",
+                    );
                 }
             }
         }
@@ -529,10 +590,18 @@ fn annotations_about_containers(pod: &At<'_>, report: &mut Report) {
         let text = value.text();
         if let Some(container) = key.strip_prefix(APPARMOR) {
             if !all_containers(&spec).any(|c| c.get("name").text() == container) {
-                report.error("pod-annotation", &value, format!("the pod has no container {container:?}"));
+                report.error(
+                    "pod-annotation",
+                    &value,
+                    format!("the pod has no container {container:?}"),
+                );
             }
             if !matches!(text, "" | "runtime/default" | "unconfined") && !text.starts_with("localhost/") {
-                report.error("pod-annotation", &value, format!("{text:?} is no AppArmor profile"));
+                report.error(
+                    "pod-annotation",
+                    &value,
+                    format!("{text:?} is no AppArmor profile"),
+                );
             }
         } else if key == SECCOMP[0] || key.starts_with(SECCOMP[1]) {
             let wrong = match text.strip_prefix("localhost/") {
@@ -541,7 +610,12 @@ fn annotations_about_containers(pod: &At<'_>, report: &mut Report) {
                 None => Some("it is no seccomp profile"),
             };
             if let Some(wrong) = wrong {
-                report.error_at("pod-annotation", &value, format!("{}.{key}", annotations.field()), wrong);
+                report.error_at(
+                    "pod-annotation",
+                    &value,
+                    format!("{}.{key}", annotations.field()),
+                    wrong,
+                );
             }
         }
     }

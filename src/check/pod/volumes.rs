@@ -126,7 +126,11 @@ pub(super) fn volumes<'v>(pod: &At<'v>, report: &mut Report) -> Volumes<'v> {
         if volume.get("ephemeral").is_set() && !pod_name.is_empty() && !name.text().is_empty() {
             let claim = format!("{pod_name}-{}", name.text());
             if let Some(wrong) = names::dns_subdomain(&claim) {
-                report.error("pod-name", &name, format!("the claim {claim:?} would be made: {wrong}"));
+                report.error(
+                    "pod-name",
+                    &name,
+                    format!("the claim {claim:?} would be made: {wrong}"),
+                );
             }
         }
     }
@@ -145,10 +149,7 @@ fn sources(volume: &At<'_>, report: &mut Report) {
                 "pod-one-of",
                 &at,
                 format!("{}.{}", volume.field(), one_too_many(source.name)),
-                format!(
-                    "a volume has one type, and this one is {} already",
-                    first.name
-                ),
+                format!("a volume has one type, and this one is {} already", first.name),
             );
             continue;
         }
@@ -447,7 +448,11 @@ fn claim_template(at: &At<'_>, report: &mut Report) {
     labels(&metadata.get("labels"), report);
     for (name, field) in metadata.entries() {
         if !matches!(name, "labels" | "annotations") && field.is_set() && field.text() != "" {
-            report.error("pod-forbidden", &metadata.get(name), "only labels and annotations can be set here");
+            report.error(
+                "pod-forbidden",
+                &metadata.get(name),
+                "only labels and annotations can be set here",
+            );
         }
     }
     let spec = at.get("spec");
@@ -478,7 +483,11 @@ fn claim_template(at: &At<'_>, report: &mut Report) {
         }
     }
     if exclusive && others {
-        report.error("pod-forbidden", &modes, "ReadWriteOncePod excludes other access modes");
+        report.error(
+            "pod-forbidden",
+            &modes,
+            "ReadWriteOncePod excludes other access modes",
+        );
     }
     let storage = spec.at(&["resources", "requests"]).key("storage");
     let field = format!("{}.resources[storage]", spec.field());
@@ -488,7 +497,12 @@ fn claim_template(at: &At<'_>, report: &mut Report) {
         .quantity(&storage)
         .is_some_and(|size| size <= Quantity::ZERO)
     {
-        report.error_at("pod-out-of-range", &storage, field, "it must be greater than zero");
+        report.error_at(
+            "pod-out-of-range",
+            &storage,
+            field,
+            "it must be greater than zero",
+        );
     }
     let class = spec.get("storageClassName");
     if !class.text().is_empty() {
@@ -567,7 +581,11 @@ pub(super) fn field_reference(at: &At<'_>, expressions: &[&str], told: &str, rep
             _ => report.error_at("pod-invalid", &path, field, format!("{map} has no keys")),
         }
     } else {
-        let text = if text == "spec.host" { "spec.nodeName" } else { text };
+        let text = if text == "spec.host" {
+            "spec.nodeName"
+        } else {
+            text
+        };
         if !expressions.contains(&text) {
             report.error_at(
                 "pod-unsupported-value",
@@ -605,7 +623,12 @@ pub(super) fn resource_reference(at: &At<'_>, in_volume: bool, told: &str, repor
             "the container must be named",
         );
     } else if text.is_empty() {
-        report.error_at("pod-required", &resource, format!("{told}.resource"), "a resource is needed");
+        report.error_at(
+            "pod-required",
+            &resource,
+            format!("{told}.resource"),
+            "a resource is needed",
+        );
     } else if !known.contains(&text)
         && !text.starts_with("limits.hugepages-")
         && !text.starts_with("requests.hugepages-")
