@@ -9,11 +9,17 @@ use std::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    check::{self, Finding, Severity},
+    check::{
+        self, Finding, Severity,
+        operations::{PatchToCheck, check_operations, operation_findings},
+        pod::{PodFinding, blame, check_change, check_pod},
+        rules::rules,
+    },
     json::Json,
     json_patch::{Document, Effect, Gate, Operation, Options, Stamp, apply, strict},
     output::{
         diff::{self, Documents, Side},
+        explain::Explained,
         json as json_output, mask,
         table::Table,
         ui::Ui,
@@ -24,6 +30,7 @@ use crate::{
         Patch, Rendered, Site, Subject,
         placeholders::{self, Placeholder},
         provenance,
+        what_if::PatchText,
     },
     snapshot::{self, ReadOptions},
 };
@@ -101,6 +108,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE|-")]
     new_template: Option<PathBuf>,
 
+    /// Print the table of findings that there are, and do nothing else
+    #[arg(long)]
+    rules: bool,
+
     /// Leave out the tests that guard list indices
     #[arg(long)]
     no_guards: bool,
@@ -144,6 +155,8 @@ struct Comparison {
     /// Patches that make `before` into `after`.
     patches: Vec<PatchReport>,
     findings: Vec<Finding>,
+    /// What is wrong with the pod after, and who is to blame.
+    pod_findings: Vec<(PodFinding, Vec<Value>)>,
     /// The text of a failure of the patches.
     failure: Option<(String, Value)>,
     /// Whether RFC 6902 accepts the patches.
@@ -157,11 +170,18 @@ struct PatchReport {
     title: String,
     dropped: Option<String>,
     operations: Vec<(Operation, Effect)>,
+    /// What there is to tell about operations, by their index.
+    findings: Vec<(usize, Finding)>,
+    /// Where the operations stand in the file that the patch came from.
+    places: Vec<String>,
     rfc6902: Option<Result<(), String>>,
     fails: bool,
 }
 
 pub(super) fn patch_diff(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
+    if args.rules {
+        return print_rules(ui);
+    }
     let ids = args.projects.ids()?;
     let comparisons = match (&args.before, &args.after) {
         (Some(before), after) => vec![files(ui, args, before, after.as_deref(), &ids)?],
@@ -221,6 +241,7 @@ fn files(
             comparison.after = made.wanted.clone();
             comparison.before_label.push_str("  (rendered)");
             comparison.after_label.push_str("  (the edit, rebased)");
+            comparison.judge_pod();
         }
         comparison.add_notes(made);
         let order = comparison.rendered.as_ref().filter(|_| !for_license);
@@ -317,7 +338,22 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
     comparison.rfc6902 = Some(verdict.clone());
     report.rfc6902 = Some(verdict);
     report.fails = comparison.failure.is_some();
+    report.places = places(patch);
+    let to_check = PatchToCheck {
+        license: &patch.label,
+        operations: &operations,
+        effects: &applied.effects,
+    };
+    let original = Document::from_json(&Json::from(before), 0);
+    let found = check_operations(&original, &[to_check], Options { validate: false });
+    report.findings = found
+        .into_iter()
+        .map(|found| (found.operation, found.finding))
+        .collect();
     report.operations = operations.into_iter().zip(applied.effects).collect();
+    if after.get("kind").and_then(Value::as_str) == Some("Pod") {
+        comparison.judge_pod();
+    }
     if let Some(reason) = &report.dropped {
         comparison.findings.push(Finding::new(
             "patch-dropped",
@@ -430,6 +466,7 @@ fn project(
     comparison.findings = check::findings(site, subject, &rendered);
     comparison.judge_patches(site, &rendered, &before);
     comparison.made = Some(make(args, &before, &after, None));
+    comparison.judge_rendered(site, &rendered);
     comparison.rendered = Some((Side::After, rendered));
     Ok(comparison)
 }
@@ -459,6 +496,7 @@ fn edited(
     }
     comparison.project_id = Some(rendered.project_id.clone());
     comparison.freeze_notes(&rendered);
+    comparison.judge_pod();
     comparison.made = Some(made);
     comparison.rendered = Some((Side::Before, rendered));
     Ok(comparison)
@@ -593,7 +631,8 @@ fn next_template(
             }
         }
     }
-    comparison.judge_patches(site, &next, &new);
+    comparison.judge_patches(new_site, &next, &new);
+    comparison.judge_rendered(new_site, &next);
     comparison.made = Some(make(args, &before, &after, None));
     comparison.rendered = Some((Side::After, next));
     Ok(comparison)
@@ -610,6 +649,7 @@ impl Comparison {
             rendered: None,
             patches: Vec::new(),
             findings: Vec::new(),
+            pod_findings: Vec::new(),
             failure: None,
             rfc6902: None,
             made: None,
@@ -690,6 +730,22 @@ impl Comparison {
             self.patches
                 .push(PatchReport::new(id, &candidate.label, "", gate));
         }
+        let options = Options {
+            validate: site.assumptions().validate_operation,
+        };
+        for found in operation_findings(rendered, options) {
+            if let Some(report) = self.patches.get_mut(found.patch) {
+                report.findings.push((found.operation, found.finding));
+            }
+        }
+        if let Some(candidate) = &site.what_if().patch
+            && let Some(report) = self
+                .patches
+                .iter_mut()
+                .find(|p| Some(&*p.license) == site.what_if().candidate_license())
+        {
+            report.places = places(candidate);
+        }
         if let Some(failure) = &rendered.failure {
             if let Some(report) = failure.patch.and_then(|patch| self.patches.get_mut(patch)) {
                 report.fails = true;
@@ -703,6 +759,31 @@ impl Comparison {
             self.failure = Some((failure_text(rendered, failure), report));
         }
         self.rfc6902 = Some(verdict);
+    }
+
+    /// What the API server would say of the pod after, and what the change means for CoCalc.
+    fn judge_pod(&mut self) {
+        let found = check_pod(&self.after)
+            .into_iter()
+            .chain(check_change(&self.before, &self.after));
+        self.pod_findings = found.map(|found| (found, Vec::new())).collect();
+    }
+
+    /// The same where the pod after is a rendered one, with who is to blame.
+    fn judge_rendered(&mut self, site: &Site, rendered: &Rendered) {
+        self.judge_pod();
+        if self.pod_findings.is_empty() {
+            return;
+        }
+        let explained = Explained::new(site, rendered);
+        for (found, guilty) in &mut self.pod_findings {
+            let path = provenance::pointer(&found.path);
+            let writers = blame(rendered, found);
+            *guilty = writers
+                .iter()
+                .flat_map(|writer| explained.blame_json(writer, &path))
+                .collect();
+        }
     }
 
     fn writer(&self, side: Side, path: &[yaml::PathPart<'_>]) -> Option<String> {
@@ -729,13 +810,14 @@ impl Comparison {
     fn report(&self, show_secrets: bool) -> Value {
         let (before, after) = self.shown(show_secrets);
         let operations = |patch: &PatchReport| -> Vec<Value> {
-            patch
-                .operations
-                .iter()
-                .map(|(operation, effect)| {
-                    json!({"op": operation.op(), "path": operation.path(), "effect": effect_name(*effect), "findings": []})
-                })
-                .collect()
+            let operation = |(i, (operation, effect)): (usize, &(Operation, Effect))| {
+                let own = patch.findings.iter().filter(|(at, _)| *at == i);
+                let findings: Vec<Value> = own
+                    .map(|(_, finding)| Value::Object(finding_json(finding)))
+                    .collect();
+                json!({"op": operation.op(), "path": operation.path(), "effect": effect_name(*effect), "findings": findings})
+            };
+            patch.operations.iter().enumerate().map(operation).collect()
         };
         let patches: Vec<Value> = self
             .patches
@@ -782,11 +864,18 @@ impl Comparison {
                 verdict.insert("rfc6902_reason".to_owned(), json!(reason));
             }
         }
-        let findings: Vec<Value> = self
+        let about_pod = self.pod_findings.iter().map(|(found, blame)| {
+            let mut map = finding_json(&found.finding);
+            map.insert("path".to_owned(), json!(provenance::pointer(&found.path)));
+            map.insert("field".to_owned(), json!(found.field));
+            map.insert("blame".to_owned(), Value::from(blame.clone()));
+            Value::Object(map)
+        });
+        let others = self
             .findings
             .iter()
-            .map(|f| json!({"rule": f.rule, "severity": f.severity.to_string(), "message": f.message, "blame": []}))
-            .collect();
+            .map(|finding| Value::Object(finding_json(finding)));
+        let findings: Vec<Value> = about_pod.chain(others).collect();
         let patch = match &self.made {
             Some(Ok(made)) if show_secrets => Value::from(made.operations.clone()),
             Some(Ok(made)) => mask::anywhere(&Value::from(made.operations.clone())),
@@ -826,6 +915,8 @@ impl PatchReport {
             title: title.to_owned(),
             dropped,
             operations: Vec::new(),
+            findings: Vec::new(),
+            places: Vec::new(),
             rfc6902: None,
             fails: false,
         }
@@ -848,6 +939,15 @@ impl PatchReport {
             .zip(patch.effects.iter().copied())
             .collect();
         report
+    }
+
+    /// `license "Lab" f3d76abf`, or the what-if's label.
+    fn name(&self) -> String {
+        if self.label == self.title || self.title.is_empty() {
+            self.label.clone()
+        } else {
+            check::license_name(&self.title, &self.license)
+        }
     }
 
     fn operations_text(&self) -> String {
@@ -981,10 +1081,41 @@ fn print(ui: &Ui, args: &Args, comparisons: Vec<Comparison>) -> Result<Exit, Com
                 .map_or_else(String::new, |id| format!("project {id}: "));
             ui.error(&format!("{project}CoCalc cannot make the pod: {text}"), None);
         }
-        report.add(
-            comparison.project_id.as_deref().unwrap_or_default(),
-            comparison.findings,
-        );
+        let id = comparison.project_id.as_deref().unwrap_or_default();
+        for patch in &comparison.patches {
+            let count = patch.operations.len();
+            for (i, finding) in &patch.findings {
+                let message = format!(
+                    "{}, operation {} of {count}: {}",
+                    patch.name(),
+                    i + 1,
+                    finding.message
+                );
+                let finding = Finding {
+                    message,
+                    ..finding.clone()
+                };
+                report.add_at(id, patch.places.get(*i).map(String::as_str), finding);
+            }
+        }
+        for (found, blame) in &comparison.pod_findings {
+            let who = blamed(blame);
+            let message = format!("{}: {}{who}", found.field, found.finding.message);
+            report.add_at(
+                id,
+                None,
+                Finding {
+                    message,
+                    ..found.finding.clone()
+                },
+            );
+        }
+        // What an operation does is told above in more words.
+        let others = comparison
+            .findings
+            .into_iter()
+            .filter(|finding| finding.rule != "operation-without-effect");
+        report.add(id, others.collect());
     }
     let worst = report.finish();
     Ok(match args.fail_on {
@@ -994,6 +1125,83 @@ fn print(ui: &Ui, args: &Args, comparisons: Vec<Comparison>) -> Result<Exit, Com
         None if args.output == Format::Diff && differs && !args.exit_zero => Exit::No,
         None => Exit::Done,
     })
+}
+
+/// ` (license "Lab" f3d76abf, operation 1)`, or nothing if nobody is to blame.
+fn blamed(blame: &[Value]) -> String {
+    let name = |entry: &Value| {
+        let text = |member: &str| entry.get(member).and_then(Value::as_str).unwrap_or_default();
+        match text("by") {
+            "license" => {
+                let operation = entry.get("operation").and_then(Value::as_u64).unwrap_or_default() + 1;
+                format!(
+                    "{}, operation {operation}",
+                    check::license_name(text("title"), text("license"))
+                )
+            }
+            "quota" => format!("quota {}", text("field")),
+            "placeholder" => format!("placeholder {{{}}}", text("name")),
+            other => other.to_owned(),
+        }
+    };
+    let names: Vec<String> = blame.iter().map(name).collect();
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", names.join("; "))
+    }
+}
+
+fn finding_json(finding: &Finding) -> Map<String, Value> {
+    let members = [
+        ("rule", Value::from(finding.rule)),
+        ("severity", Value::from(finding.severity.to_string())),
+        ("message", Value::from(finding.message.as_str())),
+    ];
+    members
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
+}
+
+/// Where the operations of a patch stand in its file: `FILE:LINE:COL`, of YAML the file alone.
+fn places(patch: &PatchText) -> Vec<String> {
+    let Some(file) = &patch.file else {
+        return Vec::new();
+    };
+    let count = || {
+        crate::json::parse(&patch.text)
+            .ok()
+            .and_then(|json| Some(json.as_list()?.len()))
+            .unwrap_or(0)
+    };
+    if patch.converted {
+        return vec![file.clone(); count()];
+    }
+    let places = crate::json::element_places(&patch.text);
+    places
+        .into_iter()
+        .map(|(line, column)| format!("{file}:{line}:{column}"))
+        .collect()
+}
+
+/// The table of rules.
+fn print_rules(ui: &Ui) -> Result<Exit, CommandError> {
+    let mut table = Table::new(["rule", "severity", "about", "what it finds", "for example"]);
+    for rule in rules() {
+        let about = format!("{:?}", rule.subject).to_lowercase();
+        table.row([
+            rule.id,
+            &rule.severity.to_string(),
+            &about,
+            rule.explanation,
+            rule.example,
+        ]);
+    }
+    let mut out = ui.stdout();
+    out.text(&table.to_string())?;
+    out.finish()?;
+    Ok(Exit::Done)
 }
 
 /// One diff, or of many projects each different one once, with the number of projects that have it.
@@ -1088,9 +1296,11 @@ fn without_patch_of(
 ) -> Result<crate::pipeline::what_if::WhatIf, CommandError> {
     let mut what_if = args.what_if.resolve_for_making(ui, &sources.snapshot)?;
     if what_if.for_license.is_some() && what_if.patch.is_none() {
-        what_if.patch = Some(crate::pipeline::what_if::PatchText {
+        what_if.patch = Some(PatchText {
             text: "[]".to_owned(),
             label: "what-if".to_owned(),
+            file: None,
+            converted: false,
         });
     }
     Ok(what_if)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     check::{Finding, Severity},
-    output::ui::Ui,
+    output::{escape, ui::Ui},
     pipeline::STAND_IN,
 };
 
@@ -102,6 +102,24 @@ impl<'a> Report<'a> {
         for finding in findings {
             self.worst = self.worst.max(Some(finding.severity));
             self.print(finding, "");
+        }
+    }
+
+    /// Takes a finding and, where the patch came from a file, its place there: `FILE:LINE:COL`.
+    pub(super) fn add_at(&mut self, project_id: &str, place: Option<&str>, finding: Finding) {
+        self.worst = self.worst.max(Some(finding.severity));
+        match place {
+            Some(place) if !self.many => {
+                let Finding {
+                    rule,
+                    severity,
+                    message,
+                } = &finding;
+                self.ui
+                    .plain(&escape::line(&format!("{place}: {severity}: {message} [{rule}]")));
+            }
+            _ if self.many => self.count(Cause::Finding(finding), project_id),
+            _ => self.print(&finding, ""),
         }
     }
 

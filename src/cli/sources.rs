@@ -284,7 +284,10 @@ fn what_if(ui: &Ui, args: &WhatIfArgs, snapshot: &Snapshot) -> Result<WhatIf, Co
             } else {
                 (label, file.display().to_string())
             };
-            Some(patch_text(ui, &text, &label, &place)?)
+            Some(PatchText {
+                file: Some(place.clone()),
+                ..patch_text(ui, &text, &label, &place)?
+            })
         }
         (None, None) => None,
     };
@@ -361,7 +364,8 @@ fn patch_text(ui: &Ui, text: &str, label: &str, place: &str) -> Result<PatchText
         .trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n'])
         .chars()
         .next();
-    let text = if matches!(first, Some('[' | '{')) {
+    let converted = !matches!(first, Some('[' | '{'));
+    let text = if !converted {
         text.to_owned()
     } else {
         let (json, notes): (Json, _) = snapshot::parse_document(text, place).map_err(CommandError::usage)?;
@@ -376,5 +380,7 @@ fn patch_text(ui: &Ui, text: &str, label: &str, place: &str) -> Result<PatchText
     Ok(PatchText {
         text,
         label: label.to_owned(),
+        file: None,
+        converted,
     })
 }

@@ -120,6 +120,45 @@ pub fn read<B: Build>(text: &str, build: &mut B) -> Result<(B::Value, Notes), Er
     Ok((value, reader.notes))
 }
 
+/// Where the elements of a text's outermost list start: lines and columns, both from 1. Empty if the text is no
+/// list.
+pub fn element_places(text: &str) -> Vec<(usize, usize)> {
+    struct Starts;
+    impl Build for Starts {
+        /// Where the value starts, and where its elements do.
+        type Value = (usize, Vec<usize>);
+        type Members = ();
+        fn scalar(&mut self, _: Json, span: Range<usize>) -> Self::Value {
+            (span.start, Vec::new())
+        }
+        fn list(&mut self, elements: Vec<Self::Value>, span: Range<usize>) -> Self::Value {
+            (span.start, elements.into_iter().map(|(start, _)| start).collect())
+        }
+        fn member(&mut self, (): &mut (), _: JsString, _: Range<usize>, _: Self::Value) -> bool {
+            false
+        }
+        fn map(&mut self, (): (), span: Range<usize>) -> Self::Value {
+            (span.start, Vec::new())
+        }
+    }
+    let Ok(((_, starts), _)) = read(text, &mut Starts) else {
+        return Vec::new();
+    };
+    let (mut line, mut line_start, mut done) = (1, 0, 0);
+    let mut places = Vec::with_capacity(starts.len());
+    for start in starts {
+        let between = text.get(done..start).unwrap_or_default();
+        line += between.matches('\n').count();
+        line_start = between.rfind('\n').map_or(line_start, |at| done + at + 1);
+        done = start;
+        places.push((
+            line,
+            text.get(line_start..start).unwrap_or_default().chars().count() + 1,
+        ));
+    }
+    places
+}
+
 struct Reader<'a> {
     text: &'a str,
     bytes: &'a [u8],

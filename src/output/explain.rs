@@ -149,6 +149,29 @@ impl<'a> Explained<'a> {
             .collect()
     }
 
+    /// The entries of `blame` for a writer: as in the provenance, with the path of the operation as written, or of
+    /// the field.
+    pub fn blame_json(&self, writer: &Writer, pointer: &str) -> Vec<Value> {
+        let path = match writer {
+            Writer::Operation { patch, operation } => {
+                let operations = self
+                    .rendered
+                    .patches
+                    .get(*patch)
+                    .map_or(&[][..], |patch| patch.operations());
+                operations
+                    .get(*operation)
+                    .map_or_else(String::new, |operation| operation.path().into_owned())
+            }
+            _ => pointer.to_owned(),
+        };
+        let with_path = |mut map: Map<String, Value>| {
+            map.insert("path".to_owned(), Value::from(path.clone()));
+            Value::Object(map)
+        };
+        self.writer_json(writer).into_iter().map(with_path).collect()
+    }
+
     fn writer_json(&self, writer: &Writer) -> Vec<Map<String, Value>> {
         let object = |value: Value| match value {
             Value::Object(map) => map,

@@ -34,6 +34,10 @@ pub struct PatchText {
     pub text: String,
     /// What to call it in messages: the file's name, or `what-if`.
     pub label: String,
+    /// The file that it came from, as given.
+    pub file: Option<String>,
+    /// Whether it was converted from YAML, so that places in it are not those of the file.
+    pub converted: bool,
 }
 
 impl WhatIf {
