@@ -5,6 +5,13 @@
 //! left out, of a wrong type, empty, too long, out of range, doubled, beside an unknown one; and the list of
 //! tests/data/pods.txt, where somebody thought about it.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a failure here is a failed test, and its numbers are worth reading"
+)]
+
 mod support;
 
 use std::{
@@ -18,10 +25,13 @@ use std::{
 use kubectl_cocalc::{
     check::{
         Severity,
-        pod::{PodFinding, check_pod},
+        pod::{PodFinding, blame, check_pod},
+        rules::{Subject as RuleSubject, rules},
     },
     json::Json,
-    json_patch::{Document, Key},
+    json_patch::{Document, Key, PathPart},
+    pipeline::{Known, Site, Subject, View, provenance::Writer},
+    snapshot::{Input, ReadOptions, read_inputs},
 };
 use serde_json::{Value, json};
 
@@ -52,7 +62,7 @@ impl Server {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}; `tests/run testapi` builds it", program.display()));
+            .unwrap_or_else(|error| panic!("{}: {error}; `tests/run kubectl` builds it", program.display()));
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("its output"))
             .read_line(&mut line)
@@ -208,18 +218,18 @@ fn example() -> Value {
 }
 
 /// Every place of the document.
-fn places(value: &Value, pointer: String, all: &mut Vec<String>) {
-    all.push(pointer.clone());
+fn places(value: &Value, pointer: &str, all: &mut Vec<String>) {
+    all.push(pointer.to_owned());
     match value {
         Value::Array(list) => {
             for (index, element) in list.iter().enumerate() {
-                places(element, format!("{pointer}/{index}"), all);
+                places(element, &format!("{pointer}/{index}"), all);
             }
         }
         Value::Object(map) => {
             for (name, member) in map {
                 let name = name.replace('~', "~0").replace('/', "~1");
-                places(member, format!("{pointer}/{name}"), all);
+                places(member, &format!("{pointer}/{name}"), all);
             }
         }
         _ => {}
@@ -229,7 +239,7 @@ fn places(value: &Value, pointer: String, all: &mut Vec<String>) {
 /// All single changes of a pod that need no thought.
 fn changes(base: &str, pod: &Value) -> Vec<Case> {
     let mut all = Vec::new();
-    places(pod, String::new(), &mut all);
+    places(pod, "", &mut all);
     let mut cases = Vec::new();
     let mut change = |what: &str, pointer: &str, edit: &dyn Fn(&mut Value)| {
         let mut changed = pod.clone();
@@ -283,7 +293,7 @@ fn changes(base: &str, pod: &Value) -> Vec<Case> {
                 change("empty map at", pointer, &put(json!({})));
                 change("text at", pointer, &put(json!("x")));
                 change("unknown field in", pointer, &|map: &mut Value| {
-                    map["zzUnknown"] = json!("x")
+                    map["zzUnknown"] = json!("x");
                 });
             }
             Value::Null => {}
@@ -397,7 +407,7 @@ fn is_consequence(pod: &Value, reason: &str, field: &str) -> bool {
     {
         return false;
     }
-    let pointer = format!("/{}", field.replace('.', "/").replace('[', "/").replace(']', ""));
+    let pointer = format!("/{}", field.replace(['.', '['], "/").replace(']', ""));
     let name = pod.pointer(&pointer);
     let volumes = pod.pointer("/spec/volumes").and_then(Value::as_array);
     volumes.is_some_and(|volumes| volumes.iter().any(|volume| volume.get("name") == name))
@@ -428,11 +438,15 @@ fn the_api_server_and_the_offline_check_agree_on_every_pod() {
     let mut counts = BTreeMap::new();
     let (mut missed, mut false_alarms, mut other_fields) = (Vec::new(), Vec::new(), Vec::new());
     let (mut fields, mut fields_found) = (0, 0);
+    let mut accepted_with = BTreeSet::new();
     for (case, answer) in cases.iter().zip(&answers) {
         let verdict = answer.verdict();
         *counts.entry(format!("{verdict:?}")).or_insert(0_usize) += 1;
         let findings = check_pod(&case.pod);
         let ours: BTreeSet<&str> = errors(&findings).map(|found| &*found.field).collect();
+        if verdict == Verdict::Accepted {
+            accepted_with.extend(findings.iter().map(|found| found.finding.rule));
+        }
         match verdict {
             Verdict::Hidden => {}
             Verdict::Accepted if ours.is_empty() => {}
@@ -495,6 +509,13 @@ fn the_api_server_and_the_offline_check_agree_on_every_pod() {
         refused >= 200 && counts["Accepted"] >= 100,
         "the corpus is too small"
     );
+    // What is only warned of is accepted, but for what depends on the server's version and its priority classes.
+    for rule in rules() {
+        let milder = rule.subject == RuleSubject::Pod && rule.severity != Severity::Error;
+        if milder && !matches!(rule.id, "pod-old-address" | "pod-priority") {
+            assert!(accepted_with.contains(rule.id), "no accepted pod has {}", rule.id);
+        }
+    }
     assert!(false_alarms.is_empty(), "{} false alarms", false_alarms.len());
     assert!(
         (refused - missed.len()) * 100 >= refused * 95,
@@ -506,4 +527,137 @@ fn the_api_server_and_the_offline_check_agree_on_every_pod() {
         "{} other fields",
         other_fields.len()
     );
+}
+
+#[test]
+fn every_rule_about_pods_fires_on_a_pod_of_the_corpus_and_none_on_the_example() {
+    let cases = corpus();
+    let fired: BTreeSet<&str> = cases
+        .iter()
+        .flat_map(|case| check_pod(&case.pod))
+        .map(|found| found.finding.rule)
+        .collect();
+    let table: BTreeSet<&str> = rules()
+        .iter()
+        .filter(|rule| rule.subject == RuleSubject::Pod)
+        .map(|rule| rule.id)
+        .collect();
+    assert_eq!(fired, table);
+    assert_eq!(check_pod(&example()), []);
+}
+
+#[test]
+fn placeholders_count_as_good_values() {
+    let text = std::fs::read_to_string(root().join("tests/data/example-template.json")).expect("a file");
+    let template: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(check_pod(&template), []);
+    let mut other = template;
+    other["metadata"]["labels"]["x"] = json!("{project}");
+    assert_eq!(check_pod(&other).len(), 1);
+}
+
+#[test]
+fn a_misspelt_field_names_the_one_that_was_meant_and_a_collision_both_places() {
+    let with = |line: &str| check_pod(&edited(&example(), line));
+    let found = with("/spec/containers/0/imagePulPolicy=\"Always\"");
+    assert!(
+        found[0].finding.message.contains("did you mean imagePullPolicy?"),
+        "{found:?}"
+    );
+    let found = with(r#"/spec/volumes/+={"name":"home","emptyDir":{}}"#);
+    assert_eq!(found[0].field, "spec.volumes[6].name");
+    assert_eq!(
+        found[0].others,
+        [["spec".into(), "volumes".into()]
+            .map(PathPart::Name)
+            .into_iter()
+            .chain([PathPart::Index(0), PathPart::Name("name".into())])
+            .collect::<Vec<_>>()]
+    );
+}
+
+#[test]
+fn a_finding_is_blamed_on_whoever_wrote_the_field() {
+    let license = |id: &str, patch: Value| json!({"id": id, "title": id, "activates": "2023-01-01T00:00:00Z", "quota": {"ram": 1, "patch": patch.to_string()}});
+    let volume = json!([{"op": "add", "path": "/spec/volumes/-", "value": {"name": "lab", "nfs": {"server": "a", "path": "/b"}}}]);
+    let ids = [
+        "0a000000-0000-4000-8000-000000000001",
+        "0b000000-0000-4000-8000-000000000002",
+    ];
+    let removal = json!([
+        {"op": "add", "path": "/spec/volumes/-", "value": {"name": "lab", "nfs": {"server": "a", "path": "/b"}}},
+        {"op": "remove", "path": "/spec/containers/1/image"},
+    ]);
+    let site = json!({
+        "now": "2026-11-24T12:00:00Z",
+        "template": std::fs::read_to_string(root().join("tests/data/example-template.json")).expect("a file"),
+        "software": {"default": "u", "environments": {"u": {"tag": "t1", "registry": "r.example/p"}}},
+        "site_licenses": [license(ids[0], volume), license(ids[1], removal)],
+        "projects": [{"project_id": support::LAB, "site_license": {ids[0]: {}, ids[1]: {}}}],
+    });
+    let (snapshot, _) = read_inputs(
+        &[Input::Stdin],
+        &mut site.to_string().as_bytes(),
+        &ReadOptions::default(),
+    )
+    .expect("a snapshot");
+    let now = "2026-11-24T12:00:00Z".parse().expect("a time");
+    let site = Site::new(&snapshot, now, View::default());
+    let project = &snapshot.projects[0];
+    let rendered = site
+        .render(Subject {
+            project_id: &project.project_id,
+            known: Known::Row(project),
+            live_pod: None,
+        })
+        .expect("a pod");
+    let pod = rendered.pod.to_value().expect("a value");
+    let findings = check_pod(&pod);
+    let of = |rule: &str| {
+        let found = findings
+            .iter()
+            .find(|found| found.finding.rule == rule)
+            .expect("a finding");
+        (found.field.clone(), blame(&rendered, found))
+    };
+    let operation = |patch, operation| Writer::Operation { patch, operation };
+    assert_eq!(
+        of("pod-duplicate-name"),
+        (
+            "spec.volumes[7].name".to_owned(),
+            vec![operation(1, 0), operation(0, 0)]
+        )
+    );
+    assert_eq!(
+        of("pod-required"),
+        ("spec.containers[1].image".to_owned(), vec![operation(1, 1)])
+    );
+}
+
+#[test]
+fn a_hostile_pod_costs_no_more_than_its_size() {
+    let list: Vec<Value> = (0..20_000)
+        .map(|_| json!({"name": "x", "mountPath": "/x"}))
+        .collect();
+    let pod = json!({"metadata": {"name": "x".repeat(1_000_000)}, "spec": {
+        "containers": [{"name": "c", "image": "i", "volumeMounts": list, "env": list, "ports": list}],
+        "volumes": list, "tolerations": list, "topologySpreadConstraints": list,
+    }});
+    let start = Instant::now();
+    assert!(check_pod(&pod).len() > 20_000);
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    for odd in [
+        json!(null),
+        json!([]),
+        json!("x"),
+        json!({}),
+        json!({"spec": 1, "metadata": []}),
+    ] {
+        assert!(
+            check_pod(&odd)
+                .iter()
+                .any(|found| found.finding.severity == Severity::Error),
+            "{odd}"
+        );
+    }
 }
