@@ -440,7 +440,7 @@ fn project(
         return Ok(comparison);
     }
     if let Some(new_site) = new_site {
-        return next_template(args, &name, site, new_site, subject, &rendered);
+        return next_template(args, &name, new_site, subject, &rendered);
     }
     let before = rendered.unpatched.to_value().map_err(CommandError::usage)?;
     let after = rendered.pod.to_value().map_err(CommandError::usage)?;
@@ -581,7 +581,6 @@ fn edit(ui: &Ui, args: &Args, name: &str, rendered: Rendered) -> Result<Comparis
 fn next_template(
     args: &Args,
     name: &str,
-    site: &Site,
     new_site: &Site,
     subject: Subject<'_>,
     rendered: &Rendered,
