@@ -17,6 +17,7 @@
 //! * [`json_patch`]: patches as fast-json-patch applies them, on a document that knows who wrote what.
 //! * [`json`]: JSON with JavaScript's rules, on which all of it is built.
 //! * [`check`]: what an admin should know about the result although CoCalc says nothing of it.
+//! * [`patch_diff`]: the patch that an edit needs, proved before it is given.
 //! * [`output`]: one file a format; `ui` alone owns the terminal.
 //! * [`cli`]: the command line; one file a command.
 //!

@@ -123,6 +123,8 @@ fn the_patch_under_review_is_told_where_it_is_not_applied() {
             patch: Some(PatchText {
                 text: PATCH.into(),
                 label: "what-if".into(),
+                file: None,
+                converted: false,
             }),
             for_license: Some(id.into()),
             ..WhatIf::default()

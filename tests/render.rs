@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use support::{LAB, Sandbox};
 
 const TEMPLATE: &str = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"project-{project_id}","labels":{"run":"project","network":"x"}},
-"spec":{"containers":[{"name":"project","image":"{PROJECT_IMAGE}:{PROJECT_TAG}","args":["a"],"volumeMounts":[{"name":"software","mountPath":"/ext","readOnly":true}]}]}}"#;
+"spec":{"containers":[{"name":"project","image":"{PROJECT_IMAGE}:{PROJECT_TAG}","args":["a"],"volumeMounts":[{"name":"software","mountPath":"/ext","readOnly":true}]}],"volumes":[{"name":"software","emptyDir":{}}]}}"#;
 
 const A: &str = "0a000000-0000-4000-8000-000000000001";
 const B: &str = "0b000000-0000-4000-8000-000000000002";

@@ -10,7 +10,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use crate::{
     json::Json,
-    json_patch::{Gate, Key, Reason as DropReason},
+    json_patch::{Gate, Key, Options, Reason as DropReason},
     output::escape,
     pipeline::{
         Judged, Known, Rendered, STAND_IN, Site, Subject, licenses::State, quota::Reason, template::Prepared,
@@ -112,6 +112,46 @@ impl Told {
             .insert(Arc::as_ptr(judged), (judged.clone(), findings.clone()));
         findings
     }
+}
+
+/// What operations and pod look like to a careful reader: warnings and errors only, each with its place.
+pub fn review(site: &Site, rendered: &Rendered) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let options = Options {
+        validate: site.assumptions().validate_operation,
+    };
+    for found in operations::operation_findings(rendered, options) {
+        let Some(patch) = rendered.patches.get(found.patch) else {
+            continue;
+        };
+        let count = patch.operations().len();
+        let name = license_name(&patch.title, &patch.license);
+        let message = format!(
+            "{name}, operation {} of {count}: {}",
+            found.operation + 1,
+            found.finding.message
+        );
+        findings.push(Finding {
+            message,
+            ..found.finding
+        });
+    }
+    if let (Ok(before), Ok(after)) = (rendered.unpatched.to_value(), rendered.pod.to_value()) {
+        for found in pod::check_pod(&after)
+            .into_iter()
+            .chain(pod::check_change(&before, &after))
+        {
+            let message = format!("{}: {}", found.field, found.finding.message);
+            findings.push(Finding {
+                message,
+                ..found.finding
+            });
+        }
+    }
+    // That an operation does nothing is told of every project.
+    findings
+        .retain(|finding| finding.severity > Severity::Note && finding.rule != operations::WITHOUT_EFFECT);
+    findings
 }
 
 fn other_findings(site: &Site, subject: Subject<'_>, rendered: &Rendered, findings: &mut Vec<Finding>) {

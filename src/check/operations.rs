@@ -130,7 +130,7 @@ pub(super) fn without_effect(rendered: &Rendered) -> Vec<Finding> {
     findings
 }
 
-const WITHOUT_EFFECT: &str = "operation-without-effect";
+pub(super) const WITHOUT_EFFECT: &str = "operation-without-effect";
 
 /// A path as the library takes it apart.
 #[derive(Default)]

@@ -188,6 +188,10 @@ fn answer<'a>(site: &Site, subject: Subject<'a>, args: &Args, many: bool, told: 
         }
     };
     answer.findings = told.findings(site, subject, &rendered);
+    // For many projects at once it would cost more than rendering them.
+    if !many || args.fail_on.is_some() {
+        answer.findings.extend(check::review(site, &rendered));
+    }
     if check::candidate_is_dropped(&answer.findings) {
         answer.exit = Exit::No;
     }
