@@ -584,10 +584,10 @@ fn every_character_is_escaped_wherever_it_stands_in_a_string() {
                 .write_json(&mut written)
                 .unwrap();
             let written = String::from_utf8(written).unwrap();
-            let raw = written.chars().find(|c| kubectl_cocalc::json::must_escape(*c));
+            let raw = written.chars().find(|c| json::must_escape(*c));
             assert_eq!(raw, None, "what must not leave raw is escaped too");
             assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
-            if !kubectl_cocalc::json::must_escape(c) {
+            if !json::must_escape(c) {
                 assert_eq!(written, Json::string(&text).stringify());
             }
         }

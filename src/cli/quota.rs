@@ -81,7 +81,7 @@ pub(super) fn quota(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
     let sources = args.sources.read(ui, &args.what_if)?;
     let site = site(ui, &sources, &args.sources, &args.what_if)?;
     let selection = args.projects.select(ui, &sources, &ids)?;
-    let many = selection.many;
+    let (many, width) = (selection.many, ui.stdout_width());
     let mut report = Report::new(ui, many);
     let mut out = ui.stdout();
     let (mut exit, mut printed) = (Exit::Done, 0_usize);
@@ -95,7 +95,14 @@ pub(super) fn quota(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
     ordered(
         &selection.subjects,
         || own_site(&site, &selection.subjects),
-        |own, subject| answer(own.as_ref().unwrap_or(&site), *subject, args.output, many),
+        |own, subject| {
+            answer(
+                own.as_ref().unwrap_or(&site),
+                *subject,
+                args.output,
+                (many, width),
+            )
+        },
         |answer: Answer<'_>| -> Result<(), CommandError> {
             report.add(answer.project_id, answer.findings);
             if let Some(error) = answer.error {
@@ -120,7 +127,12 @@ pub(super) fn quota(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
     Ok(exit)
 }
 
-fn answer<'a>(site: &Site, subject: Subject<'a>, format: Format, many: bool) -> Answer<'a> {
+fn answer<'a>(
+    site: &Site,
+    subject: Subject<'a>,
+    format: Format,
+    (many, width): (bool, Option<usize>),
+) -> Answer<'a> {
     let mut answer = Answer {
         project_id: subject.project_id,
         text: String::new(),
@@ -147,7 +159,7 @@ fn answer<'a>(site: &Site, subject: Subject<'a>, format: Format, many: bool) -> 
         .explain(&judged)
         .map_err(ProjectError::from)
         .map(|decided| match format {
-            Format::Table => table(site, subject, &judged, &decided, many),
+            Format::Table => table(site, subject, &judged, &decided, (many, width)),
             _ => {
                 let report = report_json(subject, &judged, &decided);
                 match format {
@@ -222,7 +234,13 @@ const ROWS: [(&str, &str); 14] = [
     ("dedicated_disks", ""),
 ];
 
-fn table(site: &Site, subject: Subject<'_>, judged: &Judged, decided: &Decided, many: bool) -> String {
+fn table(
+    site: &Site,
+    subject: Subject<'_>,
+    judged: &Judged,
+    decided: &Decided,
+    (many, width): (bool, Option<usize>),
+) -> String {
     let next = judged.computed.quota.to_json();
     let now = running(site, subject);
     let rows: Vec<(&str, &str)> = ROWS
@@ -303,10 +321,10 @@ fn table(site: &Site, subject: Subject<'_>, judged: &Judged, decided: &Decided, 
         text.push_str(format!("project {}  {title}", subject.project_id).trim_end());
         text.push('\n');
     }
-    text.push_str(&values.to_string());
+    text.push_str(&values.within(width));
     if !licenses.is_empty() {
         text.push('\n');
-        text.push_str(&licenses.to_string());
+        text.push_str(&licenses.within(width));
     }
     text
 }

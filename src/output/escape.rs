@@ -41,6 +41,29 @@ fn escaped(text: &str, counts: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(visible)
 }
 
+/// Folds a text at blanks so that no line is wider than `width` columns, as far as its words allow; lines that go on
+/// start with `indent` blanks. Newlines stay.
+pub fn fold(text: &str, width: usize, indent: usize) -> String {
+    let mut folded = String::with_capacity(text.len());
+    let mut column = 0;
+    for (i, word) in text.split_inclusive([' ', '\n']).enumerate() {
+        let shown = self::width(word.trim_end_matches([' ', '\n']));
+        if i > 0 && column > indent && column + shown > width {
+            folded.truncate(folded.trim_end_matches(' ').len());
+            folded.push('\n');
+            folded.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        }
+        folded.push_str(word);
+        column = if word.ends_with('\n') {
+            0
+        } else {
+            column + self::width(word)
+        };
+    }
+    folded
+}
+
 fn push_visible(c: char, text: &mut String) {
     match c {
         '\n' => text.push_str("\\n"),

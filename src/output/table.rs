@@ -53,29 +53,62 @@ impl Table {
         self.rows.push(row);
     }
 
+    /// The table with its last column folded, so that it fits the terminal, if that leaves the column room.
+    pub fn within(&self, width: Option<usize>) -> String {
+        /// Columns that a folded column needs at least.
+        const LEAST: usize = 24;
+        let text = self.to_string();
+        let Some(width) = width else { return text };
+        let columns = self.headings.len().max(1);
+        let before = Self {
+            headings: self.headings.iter().take(columns - 1).cloned().collect(),
+            rows: self
+                .rows
+                .iter()
+                .map(|row| row.iter().take(columns - 1).cloned().collect())
+                .collect(),
+            show_headings: self.show_headings,
+        };
+        let indent = before.widths().iter().map(|width| width + PADDING).sum::<usize>();
+        if indent + LEAST > width {
+            return text;
+        }
+        let lines = text.lines().map(|line| escape::fold(line, width, indent) + "\n");
+        lines.collect()
+    }
+
     /// Whether no row has been added.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 }
 
-impl std::fmt::Display for Table {
-    /// The whole table, each line with a newline, no line with blanks at its end.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let lines = || {
-            self.show_headings
-                .then_some(&self.headings)
-                .into_iter()
-                .chain(&self.rows)
-        };
+impl Table {
+    fn lines(&self) -> impl Iterator<Item = &Vec<String>> {
+        self.show_headings
+            .then_some(&self.headings)
+            .into_iter()
+            .chain(&self.rows)
+    }
+
+    /// The width of each column, without its padding.
+    fn widths(&self) -> Vec<usize> {
         let mut widths: Vec<usize> = Vec::new();
-        for line in lines() {
+        for line in self.lines() {
             widths.resize(widths.len().max(line.len()), MIN_WIDTH - PADDING);
             for (width, cell) in widths.iter_mut().zip(line) {
                 *width = (*width).max(escape::width(cell));
             }
         }
-        for line in lines() {
+        widths
+    }
+}
+
+impl std::fmt::Display for Table {
+    /// The whole table, each line with a newline, no line with blanks at its end.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let widths = self.widths();
+        for line in self.lines() {
             let mut gap = 0;
             for (width, cell) in widths.iter().zip(line) {
                 if !cell.is_empty() {
@@ -93,6 +126,21 @@ impl std::fmt::Display for Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_column_is_folded_to_the_terminal() {
+        let mut table = Table::new(["value", "why"]);
+        table.row([
+            "memory",
+            "default 1000 + license big 16000, capped by max_upgrades",
+        ]);
+        assert_eq!(
+            table.within(Some(36)),
+            "VALUE    WHY\nmemory   default 1000 + license big\n         16000, capped by\n         max_upgrades\n"
+        );
+        assert_eq!(table.within(None), table.to_string());
+        assert_eq!(table.within(Some(20)), table.to_string(), "no room is left");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell_plus_three() {

@@ -93,6 +93,9 @@ impl Write for Output {
 pub struct Ui {
     color_stdout: bool,
     color_stderr: bool,
+    /// Columns of the terminal, where stdout or stderr is one.
+    stdout_width: Option<usize>,
+    stderr_width: Option<usize>,
 }
 
 impl Ui {
@@ -106,12 +109,19 @@ impl Ui {
         Self {
             color_stdout: on(AutoStream::choice(&io::stdout())),
             color_stderr: on(AutoStream::choice(&io::stderr())),
+            stdout_width: width(terminal_size::terminal_size_of(io::stdout())),
+            stderr_width: width(terminal_size::terminal_size_of(io::stderr())),
         }
     }
 
     /// Whether the result on stdout is to be coloured.
     pub fn color_stdout(&self) -> bool {
         self.color_stdout
+    }
+
+    /// Columns of the terminal that stdout is, if it is one.
+    pub fn stdout_width(&self) -> Option<usize> {
+        self.stdout_width
     }
 
     /// Whether stdout is a terminal.
@@ -150,6 +160,9 @@ impl Ui {
     /// A text without prefix on stderr: kubectl's own words, a summary. Newlines stay, all else is escaped.
     pub fn plain(&self, text: &str) {
         let mut text = escape::terminal(text).into_owned();
+        if let Some(width) = self.stderr_width {
+            text = escape::fold(&text, width, 2);
+        }
         if !text.ends_with('\n') {
             text.push('\n');
         }
@@ -157,7 +170,7 @@ impl Ui {
     }
 
     fn message(&self, prefix: &Prefix, text: &str) {
-        self.stderr(&prefix.line(text, self.color_stderr));
+        self.stderr(&prefix.line(text, self.color_stderr, self.stderr_width));
     }
 
     fn stderr(&self, text: &str) {
@@ -174,6 +187,12 @@ fn stream<S: anstream::stream::RawStream>(raw: S, color: bool) -> AutoStream<S> 
     } else {
         AutoStream::always_ansi(raw)
     }
+}
+
+/// Columns of a terminal; below 40 nothing is folded any more.
+fn width(size: Option<(terminal_size::Width, terminal_size::Height)>) -> Option<usize> {
+    size.map(|(terminal_size::Width(columns), _)| usize::from(columns))
+        .filter(|columns| *columns >= 40)
 }
 
 struct Prefix {
@@ -196,8 +215,16 @@ impl Prefix {
 
     /// The message with its newline. Its second and later lines are indented: at the start of a line stands
     /// only what the tool itself says.
-    fn line(&self, text: &str, color: bool) -> String {
+    fn line(&self, text: &str, color: bool, width: Option<usize>) -> String {
         let text = escape::terminal(text.trim_end_matches('\n')).replace('\n', "\n  ");
+        // The prefix takes its part of the first line.
+        let text = match width {
+            Some(width) => {
+                let whole = escape::fold(&format!("{} {text}", self.word), width, 2);
+                whole.get(self.word.len() + 1..).map_or(text, str::to_owned)
+            }
+            None => text,
+        };
         let Self { word, style } = self;
         if color {
             format!("{style}{word}{style:#} {text}\n")
@@ -214,11 +241,11 @@ mod tests {
     #[test]
     fn a_message_is_prefixed_escaped_and_cannot_pose_as_another_one() {
         assert_eq!(
-            Prefix::WARNING.line("license \u{1b}[31m\"x\"\nerror: all is lost\n", false),
+            Prefix::WARNING.line("license \u{1b}[31m\"x\"\nerror: all is lost\n", false, None),
             "warning: license ^[[31m\"x\"\n  error: all is lost\n"
         );
         assert_eq!(
-            Prefix::ERROR.line("no template", true),
+            Prefix::ERROR.line("no template", true, None),
             "\u{1b}[1m\u{1b}[31merror:\u{1b}[0m no template\n"
         );
     }
