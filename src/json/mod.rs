@@ -1,8 +1,7 @@
 //! JSON as JavaScript reads and writes it.
 //!
 //! CoCalc is written in JavaScript: it reads the template and every patch with `JSON.parse` and sends what
-//! `JSON.stringify` prints. Both differ from `serde_json` in ways that admins meet (spec of fast-json-patch,
-//! 1.6): numbers are doubles and integral ones print without a fraction, a number out of range becomes
+//! `JSON.stringify` prints. Both differ from `serde_json` in ways that admins meet: numbers are doubles and integral ones print without a fraction, a number out of range becomes
 //! `null`, of two equal keys the last wins, names that look like integers come first, and half of a surrogate
 //! pair is a legal string. This room has one value type with those rules ([`Json`]), one reader
 //! ([`parse`], [`read()`]) and one writer ([`Json::stringify`]); everything else in the crate builds on them.

@@ -1,8 +1,8 @@
 //! What is not public about CoCalc's pod builder, one field each.
 //!
-//! CoCalc's quota and license code is public and exact; the service that turns a quota into a Pod is closed
-//! (spec C and F). Each thing that had to be assumed is a field here, with a default and its reason. The
-//! snapshot file's `assumptions` sets them.
+//! CoCalc's quota and license code is public and exact; the service that turns a quota into a Pod is closed. Each
+//! thing that had to be assumed is a field here, with a default and its reason. The snapshot file's `assumptions`
+//! sets them.
 
 use serde::Deserialize;
 use serde_json::Value;

@@ -69,7 +69,7 @@ pub struct Template {
 }
 
 /// The software environments (HELM `global.software`, ConfigMap `project-image`), already cleaned by the rules
-/// of spec A5: environments without a `tag` are gone, `registry` is filled in.
+/// of CoCalc's `software-envs.ts`: environments without a `tag` are gone, `registry` is filled in.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Software {
     /// The id of the default environment.
