@@ -499,3 +499,42 @@ fn the_patch_of_a_license_is_made_for_its_place() {
         "[{\"op\":\"add\",\"path\":\"/metadata/labels/mylabel\",\"value\":\"changed\"}]\n"
     );
 }
+
+#[test]
+fn a_patch_is_reviewed_with_a_template_alone() {
+    let good = "[{\"op\":\"add\",\"path\":\"/metadata/labels/team\",\"value\":\"bio\"}]";
+    let bad = "[{\"op\":\"add\",\"path\":\"/metadata/labels/team\",\"value\":\"bio\"},\n {\"op\":\"add\",\"path\":\"/spec/nodeSelecter\",\"value\":{}},\n {\"op\":\"remove\",\"path\":\"/kindd\"}]";
+    let sandbox = Sandbox::new()
+        .file("template.json", include_str!("data/example-template.json"))
+        .file("good.json", good)
+        .file("bad.json", bad);
+    let review = |patch: &str, severity: &str| {
+        sandbox.run(&[
+            "patch-diff",
+            "-f",
+            "template.json",
+            "--patch-file",
+            patch,
+            "--fail-on",
+            severity,
+        ])
+    };
+    review("good.json", "warning")
+        .code(0)
+        .says("note: licenses were not looked at");
+    review("bad.json", "error")
+        .code(1)
+        .says("spec.nodeSelecter")
+        .says("(license \"bad.json\" ffffffff, operation 2)")
+        .says("bad.json:3:2: warning: bad.json, operation 3 of 3: ");
+}
+
+#[test]
+fn the_rules_are_printed_as_a_table() {
+    Sandbox::new()
+        .run(&["patch-diff", "--rules"])
+        .code(0)
+        .prints("RULE")
+        .prints("operation-without-effect")
+        .prints("pod-unknown-field");
+}

@@ -186,6 +186,12 @@ pub fn license_findings(site: &Site, judged: &Judged) -> Vec<Finding> {
 
 fn licenses_not_looked_at(subject: Subject<'_>, rendered: &Rendered, findings: &mut Vec<Finding>) {
     if matches!(subject.known, Known::Nothing) {
+        // Whoever reviews a patch with a template alone knows; `--fail-on warning` must be able to pass.
+        let severity = if subject.project_id == STAND_IN {
+            Severity::Note
+        } else {
+            Severity::Warning
+        };
         let quota = match (&rendered.judged, subject.live_pod) {
             (Some(_), _) => "; the quota is that of the what-if licenses alone",
             (None, Some(_)) => "",
@@ -193,7 +199,7 @@ fn licenses_not_looked_at(subject: Subject<'_>, rendered: &Rendered, findings: &
         };
         findings.push(Finding::new(
             "licenses-not-looked-at",
-            Severity::Warning,
+            severity,
             format!("licenses were not looked at: there is no source of projects{quota}"),
         ));
     }
