@@ -1069,7 +1069,7 @@ impl Guards {
         };
         Some(Finding::new(
             "index-without-guard",
-            Severity::Note,
+            Severity::Warning,
             format!("{element} is whatever stands at that index: {advice}"),
         ))
     }

@@ -532,7 +532,7 @@ const RULES: &[Rule] = &[
     ),
     rule_of(
         "index-without-guard",
-        Severity::Note,
+        Severity::Warning,
         Subject::Operation,
         "An index is relied on without a test of what stands there.",
         r#"{"op":"replace","path":"/spec/containers/0/image","value":"x"}"#,
