@@ -538,3 +538,21 @@ fn the_rules_are_printed_as_a_table() {
         .prints("operation-without-effect")
         .prints("pod-unknown-field");
 }
+
+#[test]
+fn a_dropped_patch_from_a_file_names_line_and_column() {
+    let sandbox = Sandbox::new()
+        .file(
+            "op.json",
+            "[{\"op\":\"add\",\"path\":\"/a\",\"value\":1},\n  {\"op\":\"add\"}]",
+        )
+        .file("comma.json", "[\n {\"op\":\"remove\",\"path\":\"/a\"},\n]");
+    sandbox
+        .run(&["patch-diff", "--example", "--patch-file", "op.json"])
+        .code(1)
+        .says("op.json:2:3: error: CoCalc drops");
+    sandbox
+        .run(&["patch-diff", "--example", "--patch-file", "comma.json"])
+        .code(1)
+        .says("comma.json:3:1: error: CoCalc drops");
+}

@@ -16,7 +16,7 @@ use crate::{
         rules::rules,
     },
     json::Json,
-    json_patch::{Document, Effect, Gate, Operation, Options, Stamp, apply, strict},
+    json_patch::{Document, Effect, Gate, Operation, Options, Reason, Stamp, apply, strict},
     output::{
         diff::{self, Documents, Side},
         explain::Explained,
@@ -157,6 +157,8 @@ struct Comparison {
     findings: Vec<Finding>,
     /// What is wrong with the pod after, and who is to blame.
     pod_findings: Vec<(PodFinding, Vec<Value>)>,
+    /// Where the candidate's file breaks CoCalc's check.
+    dropped_at: Option<String>,
     /// The text of a failure of the patches.
     failure: Option<(String, Value)>,
     /// Whether RFC 6902 accepts the patches.
@@ -339,6 +341,7 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
     report.rfc6902 = Some(verdict);
     report.fails = comparison.failure.is_some();
     report.places = places(patch);
+    comparison.dropped_at = dropped_at(patch);
     let to_check = PatchToCheck {
         license: &patch.label,
         operations: &operations,
@@ -649,6 +652,7 @@ impl Comparison {
             patches: Vec::new(),
             findings: Vec::new(),
             pod_findings: Vec::new(),
+            dropped_at: None,
             failure: None,
             rfc6902: None,
             made: None,
@@ -737,6 +741,7 @@ impl Comparison {
                 report.findings.push((found.operation, found.finding));
             }
         }
+        self.dropped_at = site.what_if().patch.as_ref().and_then(dropped_at);
         if let Some(candidate) = &site.what_if().patch
             && let Some(report) = self
                 .patches
@@ -1109,12 +1114,16 @@ fn print(ui: &Ui, args: &Args, comparisons: Vec<Comparison>) -> Result<Exit, Com
                 },
             );
         }
-        // What an operation does is told above in more words.
-        let others = comparison
-            .findings
-            .into_iter()
-            .filter(|finding| finding.rule != "operation-without-effect");
-        report.add(id, others.collect());
+        for finding in comparison.findings {
+            match finding.rule {
+                // What an operation does is told above in more words.
+                "operation-without-effect" => {}
+                "patch-dropped" if finding.severity == Severity::Error => {
+                    report.add_at(id, comparison.dropped_at.as_deref(), finding);
+                }
+                _ => report.add(id, vec![finding]),
+            }
+        }
     }
     let worst = report.finish();
     Ok(match args.fail_on {
@@ -1182,6 +1191,19 @@ fn places(patch: &PatchText) -> Vec<String> {
         .into_iter()
         .map(|(line, column)| format!("{file}:{line}:{column}"))
         .collect()
+}
+
+/// Where in its file a patch breaks CoCalc's check, if it does.
+fn dropped_at(patch: &PatchText) -> Option<String> {
+    let file = patch.file.as_ref()?;
+    match crate::json_patch::gate(&patch.text) {
+        Gate::Dropped(Reason::NotJson(error)) if !patch.converted => {
+            Some(format!("{file}:{}:{}", error.line, error.column))
+        }
+        Gate::Dropped(Reason::Operation { index, .. }) => places(patch).get(index).cloned(),
+        Gate::Dropped(_) => Some(file.clone()),
+        _ => None,
+    }
 }
 
 /// The table of rules.

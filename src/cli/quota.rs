@@ -8,7 +8,7 @@ use crate::{
     check::{self, Finding},
     json::Json,
     json_patch::Gate,
-    output::{json as json_output, table::Table, ui::Ui, yaml},
+    output::{YAML_DOCUMENT_SEPARATOR, json as json_output, table::Table, ui::Ui, yaml},
     pipeline::{Judged, Known, ProjectError, Site, Subject, placeholders, quota::Decided},
 };
 
@@ -87,7 +87,7 @@ pub(super) fn quota(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
     let (mut exit, mut printed) = (Exit::Done, 0_usize);
     let (open, between, close) = match (args.output, many) {
         (Format::Json, true) => ("[\n", ",\n", "\n]\n"),
-        (Format::Yaml, true) => ("", "---\n", ""),
+        (Format::Yaml, true) => ("", YAML_DOCUMENT_SEPARATOR, ""),
         (Format::Table, true) => ("", "\n", ""),
         _ => ("", "", ""),
     };

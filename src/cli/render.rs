@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     check::{self, Finding, Told},
     json_patch::Unsendable,
-    output::{explain::Explained, json as json_output, kyaml, ui::Ui, yaml},
+    output::{YAML_DOCUMENT_SEPARATOR, explain::Explained, json as json_output, kyaml, ui::Ui, yaml},
     pipeline::{Failure, Rendered, Site, Subject},
     snapshot::OnPatchError,
 };
@@ -159,7 +159,7 @@ pub(super) fn render(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
 /// What stands before, between and after the pods.
 fn frame(args: &Args, many: bool) -> (&'static [u8], &'static [u8], &'static [u8]) {
     match (args.output, many) {
-        (Format::Yaml, true) => (b"", b"---\n", b""),
+        (Format::Yaml, true) => (b"", YAML_DOCUMENT_SEPARATOR.as_bytes(), b""),
         (Format::Json, true) if args.explain => (b"[\n", b",\n", b"\n]\n"),
         (Format::Json, true) => (
             b"{\n    \"apiVersion\": \"v1\",\n    \"items\": [\n",

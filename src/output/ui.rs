@@ -5,7 +5,7 @@
 //! of the tool. A reader of stdout that has seen enough (`| head`) is no failure: its [`OutputError`] is told
 //! apart from a full disk.
 
-use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::io::{self, BufWriter, Write};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
@@ -122,16 +122,6 @@ impl Ui {
     /// Columns of the terminal that stdout is, if it is one.
     pub fn stdout_width(&self) -> Option<usize> {
         self.stdout_width
-    }
-
-    /// Whether stdout is a terminal.
-    pub fn stdout_is_terminal(&self) -> bool {
-        io::stdout().is_terminal()
-    }
-
-    /// Whether stderr is a terminal (for progress).
-    pub fn stderr_is_terminal(&self) -> bool {
-        io::stderr().is_terminal()
     }
 
     /// Stdout, buffered and locked.
