@@ -36,6 +36,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod cluster;
 pub mod json;
 pub mod json_patch;
 pub mod output;

@@ -18,7 +18,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{BufRead as _, BufReader, Write as _},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -35,101 +35,37 @@ use kubectl_cocalc::{
 };
 use serde_json::{Value, json};
 
+use support::api_server::{ApiServer, NAMESPACE};
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// An API server of its own, ended with the test.
-struct Server {
-    child: Child,
-    kubeconfig: PathBuf,
-    _folder: tempfile::TempDir,
-}
-
-const NAMESPACE: &str = "cocalc";
-
-impl Server {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let program = root().join("tests/testapi/bin/testapi");
-        let mut child = Command::new(&program)
-            .arg(folder.path())
-            .arg(
-                "--enable-admission-plugins=NamespaceLifecycle,ServiceAccount,LimitRanger,ResourceQuota,PodSecurity,\
-                 Priority,DefaultTolerationSeconds,RuntimeClass",
-            )
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}; `tests/run kubectl` builds it", program.display()));
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("its output"))
-            .read_line(&mut line)
-            .expect("a line");
-        let kubeconfig = line.split_whitespace().nth(2).map(PathBuf::from);
-        let server = Self {
-            child,
-            kubeconfig: kubeconfig.unwrap_or_else(|| panic!("the server said {line:?}")),
-            _folder: folder,
-        };
-        server.kubectl(&["create", "namespace", NAMESPACE]);
-        server.kubectl(&["-n", NAMESPACE, "create", "serviceaccount", "default"]);
-        server
-    }
-
-    fn kubectl(&self, args: &[&str]) {
-        let kubectl = root().join("tests/testapi/bin/kubectl");
-        let done = Command::new(kubectl)
-            .arg("--kubeconfig")
-            .arg(&self.kubeconfig)
-            .args(args)
-            .output()
-            .expect("kubectl runs");
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    }
-
-    fn ask(&self, pods: &[Value]) -> Vec<Answer> {
-        let mut node = Command::new("node")
-            .arg(root().join("tests/peers/create_pods.js"))
-            .arg(&self.kubeconfig)
-            .arg(NAMESPACE)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("node runs");
-        let mut input = node.stdin.take().expect("its input");
-        let output = BufReader::new(node.stdout.take().expect("its output"));
-        let lines: Vec<String> = pods.iter().map(ToString::to_string).collect();
-        let writer = std::thread::spawn(move || {
-            for line in lines {
-                writeln!(input, "{line}").expect("node reads");
-            }
-        });
-        let answers = output
-            .lines()
-            .map(|line| Answer::read(&serde_json::from_str(&line.expect("a line")).expect("JSON")))
-            .collect();
-        writer.join().expect("all written");
-        assert!(node.wait().expect("node ends").success());
-        answers
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It ends when its input does.
-        drop(self.child.stdin.take());
-        let end = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < end {
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
+/// What the server says of each pod.
+fn ask(server: &ApiServer, pods: &[Value]) -> Vec<Answer> {
+    let mut node = Command::new("node")
+        .arg(root().join("tests/peers/create_pods.js"))
+        .arg(server.kubeconfig())
+        .arg(NAMESPACE)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("node runs");
+    let mut input = node.stdin.take().expect("its input");
+    let output = BufReader::new(node.stdout.take().expect("its output"));
+    let lines: Vec<String> = pods.iter().map(ToString::to_string).collect();
+    let writer = std::thread::spawn(move || {
+        for line in lines {
+            writeln!(input, "{line}").expect("node reads");
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    });
+    let answers = output
+        .lines()
+        .map(|line| Answer::read(&serde_json::from_str(&line.expect("a line")).expect("JSON")))
+        .collect();
+    writer.join().expect("all written");
+    assert!(node.wait().expect("node ends").success());
+    answers
 }
 
 /// What the server said of a pod.
@@ -430,9 +366,9 @@ fn without_indices(field: &str) -> String {
 #[test]
 fn the_api_server_and_the_offline_check_agree_on_every_pod() {
     let cases = corpus();
-    let server = Server::start();
+    let server = ApiServer::start();
     let pods: Vec<Value> = cases.iter().map(|case| case.pod.clone()).collect();
-    let answers = server.ask(&pods);
+    let answers = ask(&server, &pods);
     assert_eq!(answers.len(), cases.len());
 
     let mut counts = BTreeMap::new();

@@ -14,6 +14,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+pub(crate) mod api_server;
+
 /// The built plugin.
 pub(crate) const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-cocalc");
 
