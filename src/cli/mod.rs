@@ -6,6 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 use crate::output::ui::{ColorChoice, Ui};
 
+mod cluster;
 mod connection;
 mod editor;
 mod exit;
@@ -82,8 +83,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Color::Never => ColorChoice::Never,
     });
     let result = cli.connection.check().and_then(|()| match &cli.command {
-        Command::Render(args) => render::render(&ui, args),
-        Command::PatchDiff(args) => patch_diff::patch_diff(&ui, args),
+        Command::Render(args) => render::render(&ui, &cli.connection, args),
+        Command::PatchDiff(args) => patch_diff::patch_diff(&ui, &cli.connection, args),
         Command::Quota(args) => quota::quota(&ui, args),
         Command::Version(args) => version::version(&ui, args),
     });

@@ -37,12 +37,14 @@ use crate::{
 
 use super::{
     CommandError, Exit,
+    cluster::Purpose,
+    connection::ConnectionArgs,
     editor::{self, Edited},
     external_diff::ExternalDiff,
     render::failure_text,
     report::{FailOn, Report},
     select::ProjectArgs,
-    sources::{SourceArgs, Sources, WhatIfArgs, input, site_with},
+    sources::{SourceArgs, Sources, WhatIfArgs, input, no_template, site_with},
 };
 
 /// Show what patches change in a project's pod, or make the patch that an edit needs
@@ -96,7 +98,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["live", "edit", "new_template"])]
     after: Option<PathBuf>,
 
-    /// Compare the live pod (given by -f) with the rendered one: what a restart would change
+    /// Compare the live pod with the rendered one: what a restart would change
     #[arg(long, conflicts_with_all = ["edit", "new_template"])]
     live: bool,
 
@@ -180,14 +182,14 @@ struct PatchReport {
     fails: bool,
 }
 
-pub(super) fn patch_diff(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
+pub(super) fn patch_diff(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Result<Exit, CommandError> {
     if args.rules {
         return print_rules(ui);
     }
     let ids = args.projects.ids()?;
     let comparisons = match (&args.before, &args.after) {
-        (Some(before), after) => vec![files(ui, args, before, after.as_deref(), &ids)?],
-        (None, _) => projects(ui, args, &ids)?,
+        (Some(before), after) => vec![files(ui, connection, args, before, after.as_deref(), &ids)?],
+        (None, _) => projects(ui, connection, args, &ids)?,
     };
     print(ui, args, comparisons)
 }
@@ -195,6 +197,7 @@ pub(super) fn patch_diff(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
 /// `--before FILE`, with `--after FILE` or a patch.
 fn files(
     ui: &Ui,
+    connection: &ConnectionArgs,
     args: &Args,
     before: &Path,
     after: Option<&Path>,
@@ -222,8 +225,12 @@ fn files(
             )));
         }
         comparison.project_id = own.clone();
-        if !args.sources.filename.is_empty() || args.sources.example {
+        if !args.sources.filename.is_empty() || args.sources.example || !ids.is_empty() {
             let mut sources = args.sources.read(ui, &args.what_if)?;
+            if !ids.is_empty() {
+                let (of, projects) = (&args.sources, &args.projects);
+                sources = sources.with_cluster(ui, connection, of, projects, ids, Purpose::Render)?;
+            }
             // The live pod itself is a source of the placeholders' values.
             sources.snapshot.live_pods.insert(0, before_value.clone());
             let rendered = render_base(ui, args, &sources, own.as_deref())?;
@@ -372,12 +379,22 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
     Ok(comparison)
 }
 
-fn projects(ui: &Ui, args: &Args, ids: &[String]) -> Result<Vec<Comparison>, CommandError> {
-    let sources = args.sources.read(ui, &args.what_if)?;
-    if sources.snapshot.template.is_none() {
-        return Err(CommandError::usage("there is no template to render").hint(
-            "kubectl get configmap project-pod -o yaml | kubectl cocalc patch-diff -f - …, or --example for the built-in one",
+fn projects(
+    ui: &Ui,
+    connection: &ConnectionArgs,
+    args: &Args,
+    ids: &[String],
+) -> Result<Vec<Comparison>, CommandError> {
+    if args.live && args.sources.offline {
+        return Err(CommandError::usage(
+            "--live and --offline exclude each other: live pods are in the cluster",
         ));
+    }
+    let purpose = if args.live { Purpose::Live } else { Purpose::Render };
+    let sources = args.sources.read(ui, &args.what_if)?;
+    let sources = sources.with_cluster(ui, connection, &args.sources, &args.projects, ids, purpose)?;
+    if sources.snapshot.template.is_none() {
+        return Err(no_template());
     }
     let makes = args.edit || args.after.is_some();
     let what_if = if makes {
@@ -428,7 +445,7 @@ fn project(
                 "project {} has no live pod in the sources",
                 subject.project_id
             ))
-            .hint("kubectl get pod -o json project-UUID | kubectl cocalc patch-diff --live -f - …"));
+            .hint("it does not run; patch-diff without --live shows what its patches change"));
         };
         let pod = pod_of(&rendered)?;
         let live = patch_diff::without_kubernetes(live, Some(&pod));
@@ -1373,6 +1390,7 @@ fn site_of_new_template(ui: &Ui, args: &Args, sources: &Sources, file: &Path) ->
     let sources = Sources {
         snapshot,
         projects_from: sources.projects_from.clone(),
+        cluster: None,
     };
     let what_if = args.what_if.resolve(ui, &sources.snapshot)?;
     site_with(&sources, &args.sources, what_if, args.what_if.stored)

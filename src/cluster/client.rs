@@ -142,6 +142,16 @@ impl Session {
         }
     }
 
+    /// GET of a list, whole.
+    ///
+    /// # Errors
+    /// As [`Session::get`].
+    pub async fn list(&self, path: &str, query: &[(&str, &str)]) -> Result<Reply<Vec<Value>>, RequestError> {
+        let Reply { value, warnings } = self.get(path, query).await?;
+        let value = value["items"].as_array().cloned().unwrap_or_default();
+        Ok(Reply { value, warnings })
+    }
+
     /// POST of a pod with `dryRun=All` into [`Session::namespace`].
     ///
     /// # Errors

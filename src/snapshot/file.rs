@@ -117,9 +117,19 @@ fn open(path: &Path, name: &str) -> Result<(File, u64), ReadError> {
 
 /// Reads one text that is at hand already.
 pub(super) fn read_text(name: &str, text: &str) -> Result<(Snapshot, Vec<Note>), ReadError> {
+    read_texts(&[(name.to_owned(), text.to_owned())], &ReadOptions::default())
+}
+
+/// Reads texts that are at hand already, each with what to call it in messages.
+pub(super) fn read_texts(
+    texts: &[(String, String)],
+    options: &ReadOptions,
+) -> Result<(Snapshot, Vec<Note>), ReadError> {
     let mut merge = Merge::default();
-    merge.read_text(name, text)?;
-    merge.finish(&ReadOptions::default())
+    for (name, text) in texts {
+        merge.read_text(name, text)?;
+    }
+    merge.finish(options)
 }
 
 /// The template that one source holds, in any of the forms that [`read_inputs`] takes.

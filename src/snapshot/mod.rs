@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::json::{self, Json};
 
 mod assumptions;
+mod cluster;
 mod example;
 mod file;
 mod live_pod;
@@ -27,6 +28,7 @@ pub use assumptions::{
     Assumptions, CpuFormat, DedicatedVm, GpuPlacement, LimitBelowRequest, MemRequestAdjustment, MemorySuffix,
     Network, NetworkPlace, OnPatchError, ProjectContainer,
 };
+pub use cluster::{ClusterReadError, LivePods, Wanted, read_cluster};
 pub use example::example;
 pub use file::{Input, ReadOptions, parse_document, read_input_text, read_inputs, template_from_manifests};
 pub use live_pod::project_id_of;
