@@ -24,7 +24,7 @@ pub struct Judge<'a> {
 }
 
 /// An error of the log, explained.
-pub struct Told {
+pub struct ErrorTold {
     /// The line.
     pub line: Line,
     /// What it means.
@@ -53,7 +53,7 @@ pub struct Judged {
     /// The pod that the sources give and the logged one before patches, secrets masked, where they differ.
     pub rendered: Option<(Value, Value)>,
     /// The errors that follow.
-    pub errors: Vec<Told>,
+    pub errors: Vec<ErrorTold>,
 }
 
 impl<'a> Judge<'a> {
@@ -140,7 +140,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Explains an error of which the log has no start, by the pod that the sources give.
-    pub fn lone_error(&mut self, project_id: &str, line: &Line) -> Told {
+    pub fn lone_error(&mut self, project_id: &str, line: &Line) -> ErrorTold {
         let rendered = self.row(project_id).and_then(|row| {
             let subject = Subject {
                 project_id,
@@ -209,7 +209,7 @@ impl<'a> Judge<'a> {
         replay: Option<&Replay>,
         owners: &[Option<Owner>],
         rendered: Option<&Rendered>,
-    ) -> Told {
+    ) -> ErrorTold {
         let explanation = explain(&line.text, replay);
         let stopped_by = explanation
             .operation
@@ -234,7 +234,7 @@ impl<'a> Judge<'a> {
                 entries.collect()
             })
             .collect();
-        Told {
+        ErrorTold {
             line,
             explanation,
             stopped_by,
@@ -399,7 +399,7 @@ impl Judged {
     }
 }
 
-impl Told {
+impl ErrorTold {
     /// The report of an error.
     pub fn report(&self) -> Map<String, Value> {
         let faults: Vec<Value> = self
