@@ -6,6 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 use crate::output::ui::{ColorChoice, Ui};
 
+mod connection;
 mod editor;
 mod exit;
 mod external_diff;
@@ -48,6 +49,9 @@ struct Cli {
         hide_possible_values = true
     )]
     color: Color,
+
+    #[command(flatten)]
+    connection: connection::ConnectionArgs,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -77,15 +81,22 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Color::Always => ColorChoice::Always,
         Color::Never => ColorChoice::Never,
     });
-    let result = match &cli.command {
+    let result = cli.connection.check().and_then(|()| match &cli.command {
         Command::Render(args) => render::render(&ui, args),
         Command::PatchDiff(args) => patch_diff::patch_diff(&ui, args),
         Command::Quota(args) => quota::quota(&ui, args),
         Command::Version(args) => version::version(&ui, args),
-    };
+    });
     match result {
-        Ok(exit) => exit,
+        Ok(exit) => cli.connection.verdict(&ui, exit),
         Err(error) if error.broken_pipe => Exit::Done,
+        Err(error) if error.plain => {
+            ui.plain(&error.message);
+            if let Some(hint) = &error.hint {
+                ui.hint(hint);
+            }
+            error.exit
+        }
         Err(error) => {
             ui.error(&error.message, error.hint.as_deref());
             error.exit

@@ -15,3 +15,10 @@ pub enum RequestError {
     #[error("interrupted")]
     Interrupted,
 }
+
+impl RequestError {
+    /// The next step, where one is known.
+    pub fn hint(&self) -> Option<String> {
+        None
+    }
+}

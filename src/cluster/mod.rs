@@ -14,5 +14,5 @@ mod status;
 
 pub use client::{Cluster, Reply, Session, Validation, Verdict};
 pub use error::RequestError;
-pub use options::Options;
+pub use options::{Environment, Log, Options, Warnings, parse_timeout};
 pub use status::{Cause, Details, Status};
