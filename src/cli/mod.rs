@@ -7,6 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use crate::output::ui::{ColorChoice, Ui};
 
 mod connection;
+mod debug;
 mod editor;
 mod exit;
 mod external_diff;
@@ -66,6 +67,7 @@ enum Command {
     Render(Box<render::Args>),
     PatchDiff(Box<patch_diff::Args>),
     Quota(Box<quota::Args>),
+    Debug(Box<debug::Args>),
     Version(version::Args),
 }
 
@@ -85,6 +87,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Render(args) => render::render(&ui, args),
         Command::PatchDiff(args) => patch_diff::patch_diff(&ui, args),
         Command::Quota(args) => quota::quota(&ui, args),
+        Command::Debug(args) => debug::debug(&ui, args, &cli.connection),
         Command::Version(args) => version::version(&ui, args),
     });
     match result {
