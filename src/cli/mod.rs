@@ -8,6 +8,7 @@ use crate::output::ui::{ColorChoice, Ui};
 
 mod cluster;
 mod connection;
+mod debug;
 mod editor;
 mod exit;
 mod external_diff;
@@ -67,6 +68,7 @@ enum Command {
     Render(Box<render::Args>),
     PatchDiff(Box<patch_diff::Args>),
     Quota(Box<quota::Args>),
+    Debug(Box<debug::Args>),
     Version(version::Args),
 }
 
@@ -86,6 +88,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Render(args) => render::render(&ui, &cli.connection, args),
         Command::PatchDiff(args) => patch_diff::patch_diff(&ui, &cli.connection, args),
         Command::Quota(args) => quota::quota(&ui, args),
+        Command::Debug(args) => debug::debug(&ui, args, &cli.connection),
         Command::Version(args) => version::version(&ui, args),
     });
     match result {

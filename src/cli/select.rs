@@ -228,14 +228,14 @@ fn live_pods(snapshot: &Snapshot) -> HashMap<String, &Value> {
         .collect()
 }
 
-fn holds(row: &snapshot::Project, license: &str) -> bool {
+pub(super) fn holds(row: &snapshot::Project, license: &str) -> bool {
     // The text is searched before it is read: most projects do not hold the license.
     row.site_license.text().contains(license)
         && json::parse(row.site_license.text()).is_ok_and(|json| json.get(license).is_some())
 }
 
 /// The UUID in a PROJECT argument, lower case.
-fn project_id(argument: &str) -> Result<String, CommandError> {
+pub(super) fn project_id(argument: &str) -> Result<String, CommandError> {
     let tail = match argument.split_once("/projects/") {
         Some((_, tail)) => tail.split(['/', '?', '#']).next().unwrap_or_default(),
         None => {
