@@ -15,6 +15,7 @@ mod quota;
 mod render;
 mod report;
 mod select;
+mod snapshot;
 mod sources;
 mod version;
 
@@ -62,6 +63,7 @@ enum Command {
     Render(Box<render::Args>),
     PatchDiff(Box<patch_diff::Args>),
     Quota(Box<quota::Args>),
+    Snapshot(Box<snapshot::Args>),
     Version(version::Args),
 }
 
@@ -81,6 +83,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Render(args) => render::render(&ui, args),
         Command::PatchDiff(args) => patch_diff::patch_diff(&ui, args),
         Command::Quota(args) => quota::quota(&ui, args),
+        Command::Snapshot(args) => snapshot::snapshot(&ui, args),
         Command::Version(args) => version::version(&ui, args),
     };
     match result {
