@@ -9,6 +9,7 @@ use crate::output::ui::{ColorChoice, Ui};
 mod editor;
 mod exit;
 mod external_diff;
+mod licenses;
 mod parallel;
 mod patch_diff;
 mod quota;
@@ -63,6 +64,7 @@ enum Command {
     Render(Box<render::Args>),
     PatchDiff(Box<patch_diff::Args>),
     Quota(Box<quota::Args>),
+    Licenses(Box<licenses::Args>),
     Snapshot(Box<snapshot::Args>),
     Version(version::Args),
 }
@@ -83,6 +85,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Render(args) => render::render(&ui, args),
         Command::PatchDiff(args) => patch_diff::patch_diff(&ui, args),
         Command::Quota(args) => quota::quota(&ui, args),
+        Command::Licenses(args) => licenses::licenses(&ui, args),
         Command::Snapshot(args) => snapshot::snapshot(&ui, args),
         Command::Version(args) => version::version(&ui, args),
     };
