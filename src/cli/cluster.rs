@@ -28,17 +28,17 @@ pub(super) enum Purpose {
 
 impl Sources {
     /// Reads from the cluster what `purpose` needs and no other source gave, and keeps the connection.
-    pub(super) fn with_cluster(
-        mut self,
+    pub(super) fn add_cluster(
+        &mut self,
         ui: &Ui,
         connection: &ConnectionArgs,
         args: &SourceArgs,
         projects: &ProjectArgs,
         ids: &[String],
         purpose: Purpose,
-    ) -> Result<Self, CommandError> {
+    ) -> Result<(), CommandError> {
         if args.offline {
-            return Ok(self);
+            return Ok(());
         }
         let template = self.snapshot.template.is_none();
         let live = matches!(purpose, Purpose::Live | Purpose::Snapshot);
@@ -53,12 +53,12 @@ impl Sources {
             LivePods::Of(&missing)
         };
         let contacts = match purpose {
-            Purpose::Render => template,
+            Purpose::Render | Purpose::Snapshot => template,
             Purpose::Live => template || !matches!(live_pods, LivePods::Of([])),
-            Purpose::DryRun | Purpose::Snapshot => true,
+            Purpose::DryRun => true,
         };
         if !contacts {
-            return Ok(self);
+            return Ok(());
         }
         let wanted = Wanted {
             template,
@@ -71,9 +71,9 @@ impl Sources {
             .run(snapshot::read_cluster(session, &wanted, &args.read_options()))
             .map_err(|error| explain(error, &wanted, session.namespace()))?;
         super::sources::tell(ui, &notes);
-        self.snapshot = self.snapshot.overlay(read);
+        self.snapshot = std::mem::take(&mut self.snapshot).overlay(read);
         self.cluster = Some(cluster);
-        Ok(self)
+        Ok(())
     }
 }
 

@@ -22,8 +22,9 @@ use crate::{
 
 use super::{
     CommandError, Exit,
+    cluster::Purpose,
     connection::ConnectionArgs,
-    select::{holds, project_id, resolve_license},
+    select::{ProjectArgs, holds, project_id, resolve_license},
     sources::{SourceArgs, WhatIfArgs, site_with},
 };
 
@@ -176,7 +177,7 @@ struct Finished {
     times: Option<(Timestamp, Timestamp)>,
 }
 
-pub(super) fn debug(ui: &Ui, args: &Args, connection: &ConnectionArgs) -> Result<Exit, CommandError> {
+pub(super) fn debug(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Result<Exit, CommandError> {
     let stdin = args.log.iter().filter(|file| file.as_os_str() == "-").count();
     let sources_stdin = args.sources.filename.iter().any(|file| file.as_os_str() == "-");
     if stdin > 1 || (stdin > 0 && sources_stdin) {
@@ -189,7 +190,26 @@ pub(super) fn debug(ui: &Ui, args: &Args, connection: &ConnectionArgs) -> Result
         .iter()
         .map(|argument| project_id(argument))
         .collect::<Result<_, _>>()?;
-    let sources = args.sources.read(ui, &WhatIfArgs::default())?;
+    if args.log.is_empty() && args.sources.offline {
+        return Err(CommandError::usage(
+            "--offline forbids to read the cluster's logs; give a log with --log",
+        ));
+    }
+    let mut sources = args.sources.read(ui, &WhatIfArgs::default())?;
+    if args.log.is_empty() {
+        // The logs can be read without the template, only not compared with it.
+        let projects = ProjectArgs::default();
+        let template = sources.add_cluster(ui, connection, &args.sources, &projects, &ids, Purpose::Render);
+        match template {
+            Err(error) if error.exit != Exit::Interrupted => {
+                ui.warning(&format!(
+                    "the pods before patches cannot be compared: {}",
+                    error.message
+                ));
+            }
+            other => other?,
+        }
+    }
     let wanted = wanted(args, &sources.snapshot, ids)?;
     let site = site_with(&sources, &args.sources, Default::default(), false)?;
     let mut run = Run {
@@ -295,8 +315,8 @@ impl Run<'_> {
             ("standard input".to_owned(), Box::new(std::io::stdin().lock()))
         } else {
             let name = file.display().to_string();
-            let opened = File::open(file)
-                .map_err(|error| CommandError::usage(format!("--log {name}: {error}")))?;
+            let opened =
+                File::open(file).map_err(|error| CommandError::usage(format!("--log {name}: {error}")))?;
             (name, Box::new(opened))
         };
         let origin = Origin {
@@ -334,7 +354,9 @@ impl Run<'_> {
     }
 
     fn is_wanted(&self, project_id: &str) -> bool {
-        self.wanted.as_ref().is_none_or(|wanted| wanted.contains(project_id))
+        self.wanted
+            .as_ref()
+            .is_none_or(|wanted| wanted.contains(project_id))
     }
 
     fn tell_all(&mut self, origin: &Origin, told: Vec<Told>) -> Result<(), CommandError> {
@@ -401,7 +423,10 @@ impl Run<'_> {
         if self.args.output != Format::Text {
             let mut report = origin.report();
             report.insert("marker".to_owned(), json!(marker));
-            report.insert("lines".to_owned(), json!([unreadable.span.first, unreadable.span.last]));
+            report.insert(
+                "lines".to_owned(),
+                json!([unreadable.span.first, unreadable.span.last]),
+            );
             report.insert("why".to_owned(), json!(unreadable.why));
             self.entry("unreadable", report)?;
         }
@@ -473,7 +498,10 @@ impl Run<'_> {
                     let id = wanted.iter().next().map_or("", String::as_str);
                     format!("no start of project {id} and no error that names it")
                 }
-                Some(wanted) => format!("no start of these {} projects and no error that names one", wanted.len()),
+                Some(wanted) => format!(
+                    "no start of these {} projects and no error that names one",
+                    wanted.len()
+                ),
             };
             let read: String = self.logs.iter().map(|log| format!("\n{}", log.text())).collect();
             let hint = if self.logs.is_empty() {
@@ -483,11 +511,14 @@ impl Run<'_> {
             } else {
                 "start the project and look again; --since and --tail leave out what is older"
             };
-            self.ui.error(&format!("the logs hold {what}; read were:{read}"), Some(hint));
+            self.ui
+                .error(&format!("the logs hold {what}; read were:{read}"), Some(hint));
             return Ok(Exit::No);
         }
         if markers == 0 {
-            self.ui.note(&format!("the logs hold no record of a pod; to have them, {HOW_TO_SET}"));
+            self.ui.note(&format!(
+                "the logs hold no record of a pod; to have them, {HOW_TO_SET}"
+            ));
         }
         Ok(if self.differs { Exit::No } else { Exit::Done })
     }
@@ -514,8 +545,17 @@ impl Run<'_> {
             self.operations_text(&mut text, judged, replay);
         }
         if let (Some(before), Some(after)) = (&judged.before, &judged.after) {
-            let diff = self.diff_text(judged, (before, "project_pod_before"), (after, "project_pod"), true);
-            text.push_str(if diff.is_empty() { "  patching changed nothing\n" } else { &diff });
+            let diff = self.diff_text(
+                judged,
+                (before, "project_pod_before"),
+                (after, "project_pod"),
+                true,
+            );
+            text.push_str(if diff.is_empty() {
+                "  patching changed nothing\n"
+            } else {
+                &diff
+            });
         }
         self.replay_text(&mut text, judged);
         self.template_text(&mut text, judged);
@@ -578,7 +618,11 @@ impl Run<'_> {
             after_label,
         };
         let writer = |side: Side, path: &[PathPart<'_>]| -> Option<String> {
-            let replay = judged.replay.as_ref().ok().filter(|_| patched && side == Side::After)?;
+            let replay = judged
+                .replay
+                .as_ref()
+                .ok()
+                .filter(|_| patched && side == Side::After)?;
             let keys: Vec<crate::json_patch::Key<'_>> = path
                 .iter()
                 .map(|part| match part {
@@ -597,7 +641,11 @@ impl Run<'_> {
             Ok(replay) => &replay.verdict,
             Err(verdict) => verdict,
         };
-        let failure = judged.replay.as_ref().ok().and_then(|replay| replay.failure.as_ref());
+        let failure = judged
+            .replay
+            .as_ref()
+            .ok()
+            .and_then(|replay| replay.failure.as_ref());
         let failure = failure.map_or_else(String::new, |failure| {
             format!(
                 "operation {}: {}: {}",
@@ -635,16 +683,27 @@ impl Run<'_> {
     fn template_text(&self, text: &mut String, judged: &Judged) {
         match &judged.template {
             None => {}
-            Some(Err(error)) => item(text, "template", &format!("not compared: {}", escape::line(error))),
+            Some(Err(error)) => item(
+                text,
+                "template",
+                &format!("not compared: {}", escape::line(error)),
+            ),
             Some(Ok(found)) if found.is_empty() => {
-                item(text, "template", "the pod that the sources give before patches is the same");
+                item(
+                    text,
+                    "template",
+                    "the pod that the sources give before patches is the same",
+                );
             }
             Some(Ok(found)) => {
                 let s = if found.len() == 1 { "" } else { "s" };
                 item(
                     text,
                     "template",
-                    &format!("the pod that the sources give before patches has {} difference{s}:", found.len()),
+                    &format!(
+                        "the pod that the sources give before patches has {} difference{s}:",
+                        found.len()
+                    ),
                 );
                 let shown = |value: &Option<Value>| match value {
                     None => "absent".to_owned(),
@@ -691,13 +750,20 @@ impl Finished {
             None => String::new(),
         };
         let s = if self.lines == 1 { "" } else { "s" };
-        format!("{}: {} line{s}{span}", escape::line(&self.origin.name), self.lines)
+        format!(
+            "{}: {} line{s}{span}",
+            escape::line(&self.origin.name),
+            self.lines
+        )
     }
 }
 
 fn error_text(text: &mut String, told: &ErrorTold) {
     let explanation = &told.explanation;
-    let time = told.line.time.map_or_else(String::new, |time| format!(", {time}"));
+    let time = told
+        .line
+        .time
+        .map_or_else(String::new, |time| format!(", {time}"));
     item(text, "error", &format!("line {}{time}", told.line.number));
     item(text, "", &escape::line(&explanation.message));
     for blame in &told.stopped_by {
@@ -709,7 +775,11 @@ fn error_text(text: &mut String, told: &ErrorTold) {
     for (fault, blame) in explanation.faults.iter().zip(&told.blame) {
         let names: Vec<String> = blame.iter().map(blame_text).collect();
         if !names.is_empty() {
-            let line = format!("{}: by {}", escape::line(&fault.field), escape::line(&names.join("; ")));
+            let line = format!(
+                "{}: by {}",
+                escape::line(&fault.field),
+                escape::line(&names.join("; "))
+            );
             item(text, "", &line);
         }
     }

@@ -229,7 +229,7 @@ fn files(
             let mut sources = args.sources.read(ui, &args.what_if)?;
             if !ids.is_empty() {
                 let (of, projects) = (&args.sources, &args.projects);
-                sources = sources.with_cluster(ui, connection, of, projects, ids, Purpose::Render)?;
+                sources.add_cluster(ui, connection, of, projects, ids, Purpose::Render)?;
             }
             // The live pod itself is a source of the placeholders' values.
             sources.snapshot.live_pods.insert(0, before_value.clone());
@@ -391,8 +391,8 @@ fn projects(
         ));
     }
     let purpose = if args.live { Purpose::Live } else { Purpose::Render };
-    let sources = args.sources.read(ui, &args.what_if)?;
-    let sources = sources.with_cluster(ui, connection, &args.sources, &args.projects, ids, purpose)?;
+    let mut sources = args.sources.read(ui, &args.what_if)?;
+    sources.add_cluster(ui, connection, &args.sources, &args.projects, ids, purpose)?;
     if sources.snapshot.template.is_none() {
         return Err(no_template());
     }

@@ -107,7 +107,8 @@ pub(super) fn render(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Resul
         return Err(CommandError::usage("--explain goes with -o yaml, json or jsonl"));
     }
     let ids = args.projects.ids()?;
-    let sources = args.sources.read(ui, &args.what_if)?.with_cluster(
+    let mut sources = args.sources.read(ui, &args.what_if)?;
+    sources.add_cluster(
         ui,
         connection,
         &args.sources,

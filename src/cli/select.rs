@@ -262,7 +262,8 @@ pub(super) fn resolve_license(
     flag: &str,
     may_be_new: bool,
 ) -> Result<String, CommandError> {
-    let id = given.to_lowercase();
+    // As `licenses -o name` prints it.
+    let id = given.strip_prefix("license/").unwrap_or(given).to_lowercase();
     if snapshot.site_licenses.contains_key(&id) || (may_be_new && is_uuid(&id)) {
         return Ok(id);
     }

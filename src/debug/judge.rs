@@ -73,7 +73,10 @@ impl<'a> Judge<'a> {
     }
 
     fn row(&self, project_id: &str) -> Option<&'a snapshot::Project> {
-        self.snapshot.projects.iter().find(|row| &*row.project_id == project_id)
+        self.snapshot
+            .projects
+            .iter()
+            .find(|row| &*row.project_id == project_id)
     }
 
     /// Judges a start.
@@ -84,11 +87,16 @@ impl<'a> Judge<'a> {
         let replay = replay(&start, options);
         let before = start.before.as_ref().and_then(value);
         let after = start.after.as_ref().and_then(value);
-        let rendered = before.as_ref().and_then(|before| self.rendered(&start.project_id, before));
+        let rendered = before
+            .as_ref()
+            .and_then(|before| self.rendered(&start.project_id, before));
         let owners = self.owners_of(&start.project_id, replay.as_ref().ok());
         let mut secrets = Vec::new();
         if !self.show_secrets {
-            let sent = replay.as_ref().ok().and_then(|replay| replay.document.to_value().ok());
+            let sent = replay
+                .as_ref()
+                .ok()
+                .and_then(|replay| replay.document.to_value().ok());
             for pod in [&before, &after, &sent].into_iter().flatten() {
                 secrets.extend(mask::secrets(pod));
             }
@@ -103,14 +111,19 @@ impl<'a> Judge<'a> {
             })
             .collect();
         let compared = rendered.map(|rendered| {
-            let ours = rendered?.unpatched.to_value().map_err(|error| error.to_string())?;
+            let ours = rendered?
+                .unpatched
+                .to_value()
+                .map_err(|error| error.to_string())?;
             Ok(self.masked(&with_js_numbers(&ours), before.as_ref().unwrap_or(&Value::Null)))
         });
         let template = compared.as_ref().map(|compared| match compared {
             Ok((ours, logged)) => Ok(differences(ours, logged)),
             Err(error) => Err(String::clone(error)),
         });
-        let rendered = compared.and_then(Result::ok).filter(|(ours, logged)| ours != logged);
+        let rendered = compared
+            .and_then(Result::ok)
+            .filter(|(ours, logged)| ours != logged);
         let (before, after) = match (before, after) {
             (Some(before), Some(after)) => {
                 let (before, after) = self.masked(&before, &after);
@@ -150,7 +163,10 @@ impl<'a> Judge<'a> {
             self.site.render(subject).ok()
         });
         let start = rendered.as_ref().and_then(|rendered| {
-            let operations = rendered.patches.iter().flat_map(crate::pipeline::Patch::operations);
+            let operations = rendered
+                .patches
+                .iter()
+                .flat_map(crate::pipeline::Patch::operations);
             let patch = Json::list(operations.map(|operation| operation.json().clone()).collect());
             let before = Json::from(&rendered.unpatched.to_value().ok()?);
             Some(Start::made(project_id, before, patch))
@@ -165,7 +181,12 @@ impl<'a> Judge<'a> {
             Some(pod) if !self.show_secrets => mask::secrets(pod),
             _ => Vec::new(),
         };
-        self.error(masked(line, &secrets), replay.as_ref(), &owners, rendered.as_ref())
+        self.error(
+            masked(line, &secrets),
+            replay.as_ref(),
+            &owners,
+            rendered.as_ref(),
+        )
     }
 
     /// The pod that the sources give. What they lack is taken from the logged pod, as from one that runs.
@@ -199,7 +220,11 @@ impl<'a> Judge<'a> {
             self.owners.add_stored(site_license, self.snapshot);
             held.extend(site_license.members().iter().map(|(id, _)| id.to_string_lossy()));
         }
-        let operations: Vec<Json> = replay.operations.iter().map(|operation| operation.json().clone()).collect();
+        let operations: Vec<Json> = replay
+            .operations
+            .iter()
+            .map(|operation| operation.json().clone())
+            .collect();
         self.owners.of(&operations, &held)
     }
 
@@ -255,7 +280,10 @@ impl<'a> Judge<'a> {
             .collect();
         let mut keys: Vec<Key<'_>> = Vec::new();
         for name in &names {
-            let index = name.parse().ok().filter(|_| rendered.unpatched.list_len(&keys).is_some());
+            let index = name
+                .parse()
+                .ok()
+                .filter(|_| rendered.unpatched.list_len(&keys).is_some());
             keys.push(index.map_or(Key::Name(name), Key::Index));
         }
         let Some(stamp) = rendered.unpatched.writer_of(&keys) else {
@@ -347,11 +375,21 @@ impl Judged {
             Some(Ok(found)) => json!({"same": found.is_empty(), "differences": differences_json(found)}),
             Some(Err(error)) => json!({"error": error}),
         };
-        let errors: Vec<Value> = self.errors.iter().map(|told| Value::Object(told.report())).collect();
+        let errors: Vec<Value> = self
+            .errors
+            .iter()
+            .map(|told| Value::Object(told.report()))
+            .collect();
         let mut map = Map::new();
         map.insert("project_id".to_owned(), json!(self.start.project_id));
-        map.insert("time".to_owned(), json!(self.start.time.map(|time| time.to_string())));
-        map.insert("lines".to_owned(), json!([self.start.span.first, self.start.span.last]));
+        map.insert(
+            "time".to_owned(),
+            json!(self.start.time.map(|time| time.to_string())),
+        );
+        map.insert(
+            "lines".to_owned(),
+            json!([self.start.span.first, self.start.span.last]),
+        );
         map.insert("before".to_owned(), self.before.clone().unwrap_or_default());
         map.insert("after".to_owned(), self.after.clone().unwrap_or_default());
         map.insert(
@@ -390,7 +428,12 @@ impl Judged {
             }
         };
         map.insert("result".to_owned(), json!(result));
-        if let Some(failure) = self.replay.as_ref().ok().and_then(|replay| replay.failure.as_ref()) {
+        if let Some(failure) = self
+            .replay
+            .as_ref()
+            .ok()
+            .and_then(|replay| replay.failure.as_ref())
+        {
             let error = json!({"class": failure.class.name(), "name": failure.name,
                                "operation": failure.operation, "message": failure.message});
             map.insert("error".to_owned(), error);
@@ -411,9 +454,15 @@ impl ErrorTold {
             .collect();
         let mut map = Map::new();
         map.insert("line".to_owned(), json!(self.line.number));
-        map.insert("time".to_owned(), json!(self.line.time.map(|time| time.to_string())));
+        map.insert(
+            "time".to_owned(),
+            json!(self.line.time.map(|time| time.to_string())),
+        );
         map.insert("message".to_owned(), json!(self.explanation.message));
-        map.insert("from".to_owned(), json!(Some(self.explanation.from).filter(|from| !from.is_empty())));
+        map.insert(
+            "from".to_owned(),
+            json!(Some(self.explanation.from).filter(|from| !from.is_empty())),
+        );
         map.insert("explanation".to_owned(), json!(self.explanation.sentences));
         map.insert("blame".to_owned(), json!(self.stopped_by));
         map.insert("faults".to_owned(), Value::from(faults));

@@ -35,12 +35,14 @@ pub(super) fn in_json_line(line: &str) -> Option<Timestamp> {
     }
     let parts = [line.get(..line.len().min(LOOKED_AT)), line.get(start..)];
     parts.into_iter().flatten().find_map(|part| {
-        let number = ["\"time\":", "\"ts\":", "\"timestamp\":"].into_iter().find_map(|name| {
-            let (_, value) = part.split_once(name)?;
-            let value = value.trim_start();
-            let end = value.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-            value.get(..end)?.parse::<f64>().ok()
-        });
+        let number = ["\"time\":", "\"ts\":", "\"timestamp\":"]
+            .into_iter()
+            .find_map(|name| {
+                let (_, value) = part.split_once(name)?;
+                let value = value.trim_start();
+                let end = value.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+                value.get(..end)?.parse::<f64>().ok()
+            });
         let seconds = number.map(|number| if number > 1e11 { number / 1000.0 } else { number });
         let seconds = seconds.and_then(|seconds| jiff::SignedDuration::try_from_secs_f64(seconds).ok());
         seconds
@@ -69,7 +71,11 @@ pub(super) fn at(line: &str, start: usize) -> Option<Found> {
     let mut end = start + SHAPE.len();
     let mut text = format!("{}T{}", line.get(start..start + 10)?, line.get(start + 11..end)?);
     if let Some(b'.' | b',') = bytes.get(end) {
-        let digits = bytes.get(end + 1..)?.iter().take_while(|b| b.is_ascii_digit()).count();
+        let digits = bytes
+            .get(end + 1..)?
+            .iter()
+            .take_while(|b| b.is_ascii_digit())
+            .count();
         if digits > 0 {
             text.push('.');
             text.push_str(line.get(end + 1..end + 1 + digits.min(9))?);
@@ -128,7 +134,10 @@ mod tests {
     fn times_are_read_in_the_forms_that_loggers_write() {
         for (line, time) in [
             ("2026-11-24T12:00:00Z x", "2026-11-24T12:00:00Z"),
-            ("2026-11-24T12:00:00.123456789Z x", "2026-11-24T12:00:00.123456789Z"),
+            (
+                "2026-11-24T12:00:00.123456789Z x",
+                "2026-11-24T12:00:00.123456789Z",
+            ),
             ("2026-11-24T12:00:00+01:00 x", "2026-11-24T11:00:00Z"),
             ("2026-11-24 12:00:00,250 INFO", "2026-11-24T12:00:00.25Z"),
             ("[2026-11-24 12:00:00] x", "2026-11-24T12:00:00Z"),
@@ -137,7 +146,13 @@ mod tests {
             let found = find(line).unwrap_or_else(|| panic!("{line}"));
             assert_eq!(found.time, time.parse().unwrap(), "{line}");
         }
-        for line in ["", "2026-13-24T12:00:00Z", "2026-11-24", "12026-11-24T12:00:00Z", "ünïcode 日本"] {
+        for line in [
+            "",
+            "2026-13-24T12:00:00Z",
+            "2026-11-24",
+            "12026-11-24T12:00:00Z",
+            "ünïcode 日本",
+        ] {
             assert!(find(line).is_none(), "{line}");
         }
     }

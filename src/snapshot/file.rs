@@ -516,7 +516,10 @@ impl Merge {
             )?;
             snapshot.now = Some(now);
         }
-        for (template, place) in document.templates {
+        for (mut template, place) in document.templates {
+            if let Some(source) = &document.template_source {
+                template.source.clone_from(source);
+            }
             set_template(&mut self.template, snapshot, template, place)?;
         }
         for (software, place) in document.software {
@@ -568,6 +571,12 @@ impl Merge {
                 format!("the usage of license {id} is given twice")
             })?;
             snapshot.license_usage.insert(id, count);
+        }
+        for (id, project, place) in document.uncountable {
+            row(&mut self.usage, &id, place, || {
+                format!("the usage of license {id} is given twice")
+            })?;
+            snapshot.uncountable.insert(id, project);
         }
         for (pod, place) in document.live_pods {
             if let Some(name) = pod_name(&pod) {
