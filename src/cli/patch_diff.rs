@@ -32,11 +32,11 @@ use crate::{
         provenance,
         what_if::PatchText,
     },
-    snapshot::{self, ReadOptions},
+    snapshot::{self, OnPatchError, ReadOptions},
 };
 
 use super::{
-    CommandError, Exit,
+    CommandError, Exit, calibrate,
     cluster::Purpose,
     connection::ConnectionArgs,
     editor::{self, Edited},
@@ -72,7 +72,10 @@ use super::{
   kubectl cocalc patch-diff --example --edit -o license
 
   # Will the patches still work with the next template?
-  kubectl cocalc patch-diff -f site.yaml --all --new-template project-pod-next.yaml")]
+  kubectl cocalc patch-diff -f site.yaml --all --new-template project-pod-next.yaml
+
+  # Which assumptions about CoCalc make the rendered pod equal to the running one?
+  kubectl get pod -o json project-UUID | kubectl cocalc patch-diff -f site.yaml -f - --live --calibrate UUID")]
 pub(super) struct Args {
     #[command(flatten)]
     projects: ProjectArgs,
@@ -101,6 +104,15 @@ pub(super) struct Args {
     /// Compare the live pod with the rendered one: what a restart would change
     #[arg(long, conflicts_with_all = ["edit", "new_template"])]
     live: bool,
+
+    /// Print the assumptions that make the rendered pods equal to the live ones
+    ///
+    /// How CoCalc turns a quota into a pod is not public; what is assumed of it stands in `assumptions` of a snapshot
+    /// file. With --live, this finds the values that the live pods speak for, and prints them as such a file, each
+    /// with what speaks for it. What no assumption explains is told on stderr; then the exit code is 1. cpu_format
+    /// is not among them, since the API server writes 0.02 as 20m.
+    #[arg(long, requires = "live", conflicts_with_all = ["output", "no_guards", "fail_on"])]
+    calibrate: bool,
 
     /// Compare the rendered pod with what your editor makes of it
     #[arg(long, conflicts_with = "new_template")]
@@ -187,6 +199,9 @@ pub(super) fn patch_diff(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> R
         return print_rules(ui);
     }
     let ids = args.projects.ids()?;
+    if args.calibrate {
+        return calibrated(ui, connection, args, &ids);
+    }
     let comparisons = match (&args.before, &args.after) {
         (Some(before), after) => vec![files(ui, connection, args, before, after.as_deref(), &ids)?],
         (None, _) => projects(ui, connection, args, &ids)?,
@@ -379,12 +394,31 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
     Ok(comparison)
 }
 
-fn projects(
+/// `--calibrate`
+fn calibrated(
     ui: &Ui,
     connection: &ConnectionArgs,
     args: &Args,
     ids: &[String],
-) -> Result<Vec<Comparison>, CommandError> {
+) -> Result<Exit, CommandError> {
+    let sources = read_with_template(ui, connection, args, ids)?;
+    let what_if = args.what_if.resolve(ui, &sources.snapshot)?;
+    let site = site_with(&sources, &args.sources, what_if, args.what_if.stored)?;
+    let selection = args.projects.select(ui, &sources, ids)?;
+    let exit = calibrate::print(ui, &site, &selection.subjects, args.show_secrets)?;
+    Ok(if exit == Exit::No && args.exit_zero {
+        Exit::Done
+    } else {
+        exit
+    })
+}
+
+fn read_with_template(
+    ui: &Ui,
+    connection: &ConnectionArgs,
+    args: &Args,
+    ids: &[String],
+) -> Result<Sources, CommandError> {
     if args.live && args.sources.offline {
         return Err(CommandError::usage(
             "--live and --offline exclude each other: live pods are in the cluster",
@@ -396,6 +430,16 @@ fn projects(
     if sources.snapshot.template.is_none() {
         return Err(no_template());
     }
+    Ok(sources)
+}
+
+fn projects(
+    ui: &Ui,
+    connection: &ConnectionArgs,
+    args: &Args,
+    ids: &[String],
+) -> Result<Vec<Comparison>, CommandError> {
+    let sources = read_with_template(ui, connection, args, ids)?;
     let makes = args.edit || args.after.is_some();
     let what_if = if makes {
         without_patch_of(args, ui, &sources)?
@@ -447,14 +491,22 @@ fn project(
             ))
             .hint("it does not run; patch-diff without --live shows what its patches change"));
         };
-        let pod = pod_of(&rendered)?;
+        let pod = if site.assumptions().on_patch_error == OnPatchError::Abort {
+            pod_of(&rendered)?
+        } else {
+            rendered.pod.to_value().map_err(CommandError::usage)?
+        };
         let live = patch_diff::without_kubernetes(live, Some(&pod));
+        let live = patch_diff::as_rendered(&live, &pod);
         let mut comparison = Comparison::new(
             (live.clone(), format!("{name}  live")),
             (pod.clone(), format!("{name}  rendered")),
         );
         comparison.project_id = Some(subject.project_id.to_owned());
         comparison.findings = check::findings(site, subject, &rendered);
+        comparison
+            .findings
+            .extend(calibrate::assumption_notes(site, subject, args.show_secrets));
         comparison.rendered = Some((Side::After, rendered));
         comparison.made = Some(make(args, &pod, &live, None));
         return Ok(comparison);
