@@ -265,6 +265,10 @@ async fn all(
             progress.clear();
         }
         run.take(subject, answer)?;
+        if progress.is_some() && run.ui.stdout_width().is_some() {
+            // Else the line of the progress would stand before it.
+            run.out.flush()?;
+        }
         if let Some(progress) = &mut progress {
             progress.advance();
         }
@@ -480,6 +484,9 @@ impl Run<'_> {
         self.report.add(id, asked.findings.clone());
         for concern in &asked.concerns {
             self.worst = self.worst.max(Some(Concern::SEVERITY));
+            if asked.report.is_some() {
+                continue;
+            }
             self.report.add(
                 id,
                 vec![Finding::new(

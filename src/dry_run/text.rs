@@ -23,6 +23,8 @@ use super::{
 
 /// How wide a line is, as far as its words allow.
 const WIDTH: usize = 80;
+/// Up to which width fields make a column.
+const WIDEST_FIELD: usize = 32;
 
 /// A line of a text, and what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,7 +197,13 @@ impl Teller<'_> {
     fn cause(&self, lines: &mut Lines, number: Option<usize>, problems: &[&Problem]) {
         let Some(first) = problems.first() else { return };
         let number = number.map_or_else(String::new, |number| format!("{number:<3}"));
-        let margin = number.len();
+        let margin = number.len().max(2);
+        let pad = problems
+            .iter()
+            .map(|problem| escape::width(&field_of(problem)))
+            .filter(|width| *width <= WIDEST_FIELD)
+            .max()
+            .unwrap_or(0);
         let head = match first.blame.first() {
             None => "nobody's patch: without any patch the pod is refused too".to_owned(),
             Some(blame) => match &blame.party {
@@ -204,16 +212,16 @@ impl Teller<'_> {
                 _ => self.party_name(blame),
             },
         };
-        lines.folded(LineKind::Cause, &number, &head, margin);
+        lines.folded(LineKind::Cause, &number, &head, number.len());
         let is_license = matches!(
             first.blame.first().map(|blame| &blame.party),
             Some(Party::Writer(Writer::Operation { .. }))
         );
         if is_license {
-            self.operations(lines, margin, problems);
+            self.operations(lines, margin, pad, problems);
         } else {
             for problem in problems {
-                self.problem(lines, margin + 2, problem);
+                self.problem(lines, margin + 2, pad, problem);
             }
         }
         let mut told: Vec<String> = Vec::new();
@@ -227,7 +235,7 @@ impl Teller<'_> {
         }
     }
 
-    fn operations(&self, lines: &mut Lines, margin: usize, problems: &[&Problem]) {
+    fn operations(&self, lines: &mut Lines, margin: usize, pad: usize, problems: &[&Problem]) {
         let mut by_operation: BTreeMap<Vec<(usize, usize)>, Vec<&Problem>> = BTreeMap::new();
         for problem in problems {
             let own = self.own_operations(problem);
@@ -254,7 +262,7 @@ impl Teller<'_> {
                 }
             }
             for problem in problems {
-                self.problem(lines, margin + 2, problem);
+                self.problem(lines, margin + 2, pad, problem);
             }
         }
     }
@@ -275,15 +283,9 @@ impl Teller<'_> {
     }
 
     /// `FIELD  what is wrong with it`, and who else is involved.
-    fn problem(&self, lines: &mut Lines, indent: usize, problem: &Problem) {
+    fn problem(&self, lines: &mut Lines, indent: usize, pad: usize, problem: &Problem) {
         let fault = &problem.fault;
-        let at = problem.blame.first().and_then(|blame| blame.at.as_deref());
-        let field = match (&fault.field, at) {
-            (Some(field), _) => field.clone(),
-            (None, Some(at)) if !at.is_empty() => field_path(at),
-            _ => String::new(),
-        };
-        let field = last_pieces(&escape::line(&field));
+        let field = field_of(problem);
         let others: Vec<&Blame> = problem.blame.iter().skip(1).collect();
         let mut text = match (is_collision(problem), others.first()) {
             (true, Some(other)) => {
@@ -316,7 +318,8 @@ impl Teller<'_> {
         let lead = if field.is_empty() {
             " ".repeat(indent)
         } else {
-            format!("{:indent$}{field}  ", "")
+            let blanks = pad.saturating_sub(escape::width(&field)) + 2;
+            format!("{:indent$}{field}{:blanks$}", "", "")
         };
         let hang = escape::width(&lead);
         // A field so long that nothing fits behind it has a line of its own.
@@ -477,6 +480,17 @@ fn counted(count: usize, what: &str) -> String {
 fn is_collision(problem: &Problem) -> bool {
     let message = &problem.fault.message;
     problem.blame.len() > 1 && (message.starts_with("Duplicate value") || message.ends_with("must be unique"))
+}
+
+/// The field at fault by its last two pieces; empty where none is known.
+fn field_of(problem: &Problem) -> String {
+    let at = problem.blame.first().and_then(|blame| blame.at.as_deref());
+    let field = match (&problem.fault.field, at) {
+        (Some(field), _) => field.clone(),
+        (None, Some(at)) if !at.is_empty() => field_path(at),
+        _ => String::new(),
+    };
+    last_pieces(&escape::line(&field))
 }
 
 /// The server's words without what stands before them already.
