@@ -15,6 +15,10 @@ use crate::{
     snapshot::{self, Snapshot},
 };
 
+/// What stands for a secret that is not the same on both sides.
+const PODS: [&str; 2] = ["*** (before)", "*** (after)"];
+const OURS: [&str; 2] = ["*** (ours)", "*** (logged)"];
+
 /// Holds starts against what the sources say.
 pub struct Judge<'a> {
     site: &'a Site,
@@ -104,7 +108,7 @@ impl<'a> Judge<'a> {
             .collect();
         let compared = rendered.map(|rendered| {
             let ours = rendered?.unpatched.to_value().map_err(|error| error.to_string())?;
-            Ok(self.masked(&with_js_numbers(&ours), before.as_ref().unwrap_or(&Value::Null)))
+            Ok(self.masked(&with_js_numbers(&ours), before.as_ref().unwrap_or(&Value::Null), OURS))
         });
         let template = compared.as_ref().map(|compared| match compared {
             Ok((ours, logged)) => Ok(differences(ours, logged)),
@@ -113,17 +117,17 @@ impl<'a> Judge<'a> {
         let rendered = compared.and_then(Result::ok).filter(|(ours, logged)| ours != logged);
         let (before, after) = match (before, after) {
             (Some(before), Some(after)) => {
-                let (before, after) = self.masked(&before, &after);
+                let (before, after) = self.masked(&before, &after, PODS);
                 (Some(before), Some(after))
             }
             (before, after) => {
-                let alone = |pod: Option<Value>| pod.map(|pod| self.masked(&pod, &pod).0);
+                let alone = |pod: Option<Value>| pod.map(|pod| self.masked(&pod, &pod, PODS).0);
                 (alone(before), alone(after))
             }
         };
         let replay = replay.map(|mut replay| {
             if let Verdict::Differs { ours, logged } = &mut replay.verdict {
-                (*ours, *logged) = self.masked(ours, logged);
+                (*ours, *logged) = self.masked(ours, logged, OURS);
             }
             replay
         });
@@ -264,11 +268,11 @@ impl<'a> Judge<'a> {
         Explained::new(self.site, rendered).blame_json(&rendered.writer(stamp), path)
     }
 
-    fn masked(&self, before: &Value, after: &Value) -> (Value, Value) {
+    fn masked(&self, before: &Value, after: &Value, differs: [&str; 2]) -> (Value, Value) {
         if self.show_secrets {
             (before.clone(), after.clone())
         } else {
-            mask::pods(before, after)
+            mask::versions(before, after, differs)
         }
     }
 }
