@@ -81,7 +81,7 @@ impl From<RequestError> for CommandError {
     fn from(error: RequestError) -> Self {
         let exit = match &error {
             RequestError::Interrupted => Exit::Interrupted,
-            RequestError::Status(_) | RequestError::Failed(_) => Exit::Usage,
+            _ => Exit::Usage,
         };
         Self {
             exit,
