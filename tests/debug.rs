@@ -71,6 +71,11 @@ fn debug(log: &str, args: &[&str]) -> Run {
     Sandbox::new().file("manage.log", log).run(&all)
 }
 
+/// Standard output with its folded lines put together.
+fn unfolded(run: &Run) -> String {
+    run.stdout.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn report(log: &str, args: &[&str]) -> Value {
     let all: Vec<&str> = ["-o", "json"].into_iter().chain(args.iter().copied()).collect();
     debug(log, &all).json()
@@ -87,9 +92,16 @@ fn a_start_is_read_whatever_surrounds_its_records() {
         let start = &report["starts"][0];
         assert_eq!(start["project_id"], LAB, "{layout}");
         assert_eq!(start["before"], before, "{layout}");
-        assert_eq!(start["after"]["metadata"]["labels"]["mylabel"], "test123", "{layout}");
+        assert_eq!(
+            start["after"]["metadata"]["labels"]["mylabel"], "test123",
+            "{layout}"
+        );
         assert_eq!(start["replay"], json!({"result": "same"}), "{layout}");
-        assert_eq!(start["template"], json!({"same": true, "differences": []}), "{layout}");
+        assert_eq!(
+            start["template"],
+            json!({"same": true, "differences": []}),
+            "{layout}"
+        );
         let owners: Vec<(&str, u64)> = start["operations"]
             .as_array()
             .unwrap()
@@ -99,7 +111,11 @@ fn a_start_is_read_whatever_surrounds_its_records() {
         let expected = [("storage extra", 0), ("storage extra", 1), ("patch1", 0)];
         assert_eq!(owners, expected, "{layout}");
         let time = start["time"].as_str();
-        assert_eq!(time.map(|time| &time[..10]), (layout != "plain").then_some("2026-11-24"), "{layout}");
+        assert_eq!(
+            time.map(|time| &time[..10]),
+            (layout != "plain").then_some("2026-11-24"),
+            "{layout}"
+        );
     }
 }
 
@@ -124,7 +140,11 @@ fn records_as_python_prints_them_are_read() {
 fn the_text_tells_of_a_start_in_one_block_of_80_columns() {
     let log = log("line", &before(), &patch());
     let run = debug(&log, &["--example"]).code(0).silently();
-    assert!(run.stdout.lines().all(|line| line.chars().count() <= 80), "{}", run.stdout);
+    assert!(
+        run.stdout.lines().all(|line| line.chars().count() <= 80),
+        "{}",
+        run.stdout
+    );
     run.prints(&format!("project {LAB}  2026-11-24T12:00:01.25Z\n  in manage.log, lines 2 to 4\n"))
         .prints(
             "  license \"storage extra\" 5e0a9e17\n    1  add /spec/containers/0/volumeMounts/-: added\n    \
@@ -138,7 +158,11 @@ fn the_text_tells_of_a_start_in_one_block_of_80_columns() {
 
 #[test]
 fn licenses_that_no_source_knows_are_no_error() {
-    let log = log("line", &before(), &json!([{"op": "remove", "path": "/metadata/annotations"}]));
+    let log = log(
+        "line",
+        &before(),
+        &json!([{"op": "remove", "path": "/metadata/annotations"}]),
+    );
     debug(&log, &[])
         .code(0)
         .silently()
@@ -175,10 +199,35 @@ fn interleaved_starts_are_told_apart() {
 }
 
 #[test]
+fn logs_of_two_pods_in_one_file_are_told_apart() {
+    let lines = |pod: &str, id: &str, patch: &Value| -> Vec<String> {
+        let log = log("line", &of_project(&before(), id), patch).replace(&format!("action {id} "), "");
+        log.lines()
+            .map(|line| format!("[pod/{pod}/manage] {line}"))
+            .collect()
+    };
+    let a = lines("manage-action-a", LAB, &patch());
+    let b = lines("manage-action-b", OTHER, &json!([]));
+    // The first patch set comes behind both pods, and none names its project.
+    let mixed = [&a[1], &b[1], &a[2], &b[2], &a[3], &b[3]].map(String::as_str);
+    let report = report(&mixed.join("\n"), &[]);
+    for start in report["starts"].as_array().unwrap() {
+        let count = if start["project_id"] == LAB { 3 } else { 0 };
+        assert_eq!(start["operations"].as_array().unwrap().len(), count, "{report}");
+        assert_eq!(start["replay"]["result"], "same");
+    }
+}
+
+#[test]
 fn two_starts_of_a_project_are_two() {
     let log = log("line", &before(), &patch());
     let report = report(&format!("{log}{log}"), &[]);
-    let lines: Vec<&Value> = report["starts"].as_array().unwrap().iter().map(|s| &s["lines"]).collect();
+    let lines: Vec<&Value> = report["starts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| &s["lines"])
+        .collect();
     assert_eq!(lines, [&json!([2, 4]), &json!([6, 8])]);
 }
 
@@ -219,17 +268,20 @@ fn a_start_without_its_pod_before_is_told_as_far_as_it_goes() {
     let tail: String = whole.lines().skip(2).map(|line| format!("{line}\n")).collect();
     let report = report(&tail, &["--example"]);
     let start = &report["starts"][0];
-    assert_eq!(start["replay"], json!({"result": "incomplete", "why": "the log has no project_pod_before"}));
+    assert_eq!(
+        start["replay"],
+        json!({"result": "incomplete", "why": "the log has no project_pod_before"})
+    );
     assert_eq!(start["after"]["metadata"]["labels"]["mylabel"], "test123");
 }
 
 #[test]
 fn an_error_of_the_library_is_blamed_on_the_operation_that_fails() {
     let mut failing = patch();
-    failing
-        .as_array_mut()
-        .unwrap()
-        .insert(2, json!({"op": "add", "path": "/spec/affinity/podAffinity", "value": {}}));
+    failing.as_array_mut().unwrap().insert(
+        2,
+        json!({"op": "add", "path": "/spec/affinity/podAffinity", "value": {}}),
+    );
     let log = log("line", &before(), &failing);
     assert!(log.contains("ERROR TypeError"), "{log}");
     let run = debug(&log, &["--example"]).code(0);
@@ -239,7 +291,10 @@ fn an_error_of_the_library_is_blamed_on_the_operation_that_fails() {
         .prints("our application stops there too:");
     let report = report(&log, &["--example"]);
     let error = &report["starts"][0]["errors"][0];
-    assert_eq!(error["blame"], json!([{"by": "patch", "operation": 2, "path": "/spec/affinity/podAffinity"}]));
+    assert_eq!(
+        error["blame"],
+        json!([{"by": "patch", "operation": 2, "path": "/spec/affinity/podAffinity"}])
+    );
     assert_eq!(error["from"], "fast-json-patch");
 }
 
@@ -247,10 +302,11 @@ fn an_error_of_the_library_is_blamed_on_the_operation_that_fails() {
 fn a_cocalc_that_validates_operations_shows_in_its_error() {
     let patch = json!([{"op": "replace", "path": "/metadata/labels/none", "value": "x"}]);
     let log = log_with("line", &before(), &patch, true);
-    debug(&log, &[])
+    let run = debug(&log, &[])
         .code(0)
-        .prints("  replay    ours succeeds; the log has no result")
-        .prints("assumptions.validate_operation: true");
+        .prints("  replay    ours succeeds; the log has no result");
+    let told = "our application stops there with assumptions.validate_operation: true: Cannot perform";
+    assert!(unfolded(&run).contains(told), "{}", run.stdout);
 }
 
 #[test]
@@ -261,7 +317,10 @@ fn an_assumption_that_the_log_speaks_for_is_named() {
     let sent = |pod: &Value| format!("{log}2026-11-24T12:00:09Z project_pod={pod}\n");
     let result = |pod: &Value| report(&sent(pod), &[])["starts"][0]["replay"].clone();
     let unpatched = result(&before());
-    assert_eq!((&unpatched["result"], &unpatched["assumption"]), (&json!("same_if"), &json!("on_patch_error")));
+    assert_eq!(
+        (&unpatched["result"], &unpatched["assumption"]),
+        (&json!("same_if"), &json!("on_patch_error"))
+    );
     assert_eq!(unpatched["value"], "unpatched");
     let mut half = before();
     half["metadata"]["labels"]["a"] = json!("b");
@@ -275,7 +334,9 @@ fn another_result_than_ours_is_shown_and_to_be_sent_in() {
     let tampered = log.replace("\"mylabel\":\"test123\"", "\"mylabel\":\"test124\"");
     debug(&tampered, &["--example"])
         .code(1)
-        .prints("  replay    our application of the patch set gives another pod:\n--- ours\n+++ project_pod\n")
+        .prints(
+            "  replay    our application of the patch set gives another pod:\n--- ours\n+++ project_pod\n",
+        )
         .prints("please send this");
     let run = debug(&tampered, &["--example", "-o", "json"]).code(1);
     assert_eq!(
@@ -289,11 +350,10 @@ fn another_pod_before_patches_than_ours_is_shown() {
     let mut other = before();
     other["spec"]["containers"][0]["resources"]["limits"]["memory"] = json!("4000M");
     let log = log("line", &other, &patch());
-    debug(&log, &["--example"])
-        .code(0)
-        .prints("the pod that the sources give before patches has 1 difference:")
-        .prints("/spec/containers/0/resources/limits/memory: ours \"")
-        .prints("logged \"4000M\"");
+    let run = debug(&log, &["--example"]).code(0);
+    let told = "the pod that the sources give before patches has 1 difference: \
+                /spec/containers/0/resources/limits/memory: ours \"16000Mi\", logged \"4000M\"";
+    assert!(unfolded(&run).contains(told), "{}", run.stdout);
 }
 
 #[test]
@@ -312,7 +372,10 @@ fn secrets_are_masked_unless_they_are_asked_for() {
     for output in ["text", "json", "jsonl"] {
         let run = debug(&log, &["--example", "-o", output]).code(0);
         let all = format!("{}{}", run.stdout, run.stderr);
-        assert!(!all.contains("hunter2") && !all.contains("correct-horse"), "{all}");
+        assert!(
+            !all.contains("hunter2") && !all.contains("correct-horse"),
+            "{all}"
+        );
         assert!(all.contains("***"));
         debug(&log, &["--example", "--show-secrets", "-o", output])
             .prints("hunter2-hunter2")
@@ -344,16 +407,25 @@ fn without_the_helm_value_errors_are_told_and_how_to_set_it() {
     });
     for log in [
         format!("2026-11-24T12:00:00Z ERROR start of {LAB} failed: HTTP response body: {status}\n"),
-        format!("{}\n", json!({"level": "error", "time": "2026-11-24T12:00:00Z", "project": LAB, "msg": format!("HttpError {status}")})),
-        format!("2026-11-24T12:00:00Z ERROR {}\n", status["message"].as_str().unwrap()),
+        format!(
+            "{}\n",
+            json!({"level": "error", "time": "2026-11-24T12:00:00Z", "project": LAB, "msg": format!("HttpError {status}")})
+        ),
+        format!(
+            "2026-11-24T12:00:00Z ERROR {}\n",
+            status["message"].as_str().unwrap()
+        ),
     ] {
         let noise = "2026-11-24T11:00:00Z INFO listening\n".repeat(3);
-        let run = debug(&format!("{noise}{log}"), &[LAB, "--example"])
-            .code(0)
-            .says("note: the logs hold no record of a pod; to have them, set manage.dbg_project_patching: \"1\"");
-        run.prints(&format!("project {LAB}  an error without a record of its start\n"))
-            .prints("  error     line 4, 2026-11-24T12:00:00Z\n")
-            .prints("spec.volumes[6].name: by license \"storage extra\" 5e0a9e17, operation 2");
+        let run = debug(&format!("{noise}{log}"), &[LAB, "--example"]).code(0).says(
+            "note: the logs hold no record of a pod; to have them, set manage.dbg_project_patching: \"1\"",
+        );
+        let told = "spec.volumes[6].name: by license \"storage extra\" 5e0a9e17, operation 2";
+        assert!(unfolded(&run).contains(told), "{}", run.stdout);
+        run.prints(&format!(
+            "project {LAB}  an error without a record of its start\n"
+        ))
+        .prints("  error     line 4, 2026-11-24T12:00:00Z\n");
     }
 }
 
@@ -363,7 +435,9 @@ fn if_nothing_matches_it_says_what_it_has_read() {
     debug(&log, &[OTHER])
         .code(1)
         .prints_nothing()
-        .says(&format!("error: the logs hold no start of project {OTHER} and no error that names it; read were:"))
+        .says(&format!(
+            "error: the logs hold no start of project {OTHER} and no error that names it; read were:"
+        ))
         .says("manage.log: 4 lines, 2026-11-24T12:00:00.25Z to 2026-11-24T12:00:03.25Z");
     debug("2026-11-24T12:00:00Z INFO listening\n", &[])
         .code(1)
@@ -378,10 +452,15 @@ fn the_command_line_is_checked() {
     debug("", &["--since", "1h"]).code(2).says("--log");
     debug("", &["--tail", "5"]).code(2).says("--log");
     debug("", &["--all", LAB]).code(2);
-    debug("", &["--with-license", "f3d76abf"]).code(2).says("needs a source of projects");
+    debug("", &["--with-license", "f3d76abf"])
+        .code(2)
+        .says("needs a source of projects");
     let run = Sandbox::new().run_with_stdin(&["debug", "--log", "-", "-f", "-"], "");
     run.code(2).says("standard input");
-    Sandbox::new().run(&["debug", "--log", "missing"]).code(2).says("--log missing: ");
+    Sandbox::new()
+        .run(&["debug", "--log", "missing"])
+        .code(2)
+        .says("--log missing: ");
     let log = log("line", &before(), &patch());
     let run = Sandbox::new().run_with_stdin(&["debug", "--log", "-"], &log);
     run.code(0).prints("in standard input, lines 2 to 4");
@@ -394,7 +473,12 @@ fn jsonl_is_one_entry_a_line_with_its_kind() {
     let kinds: Vec<String> = run
         .stdout
         .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap()["kind"].as_str().unwrap().to_owned())
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["kind"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
         .collect();
     assert_eq!(kinds, ["unreadable", "start", "log"]);
 }
@@ -405,10 +489,20 @@ fn long_lines_and_bytes_that_are_no_text_are_no_hindrance() {
     pod["metadata"]["annotations"]["note"] = json!("x".repeat(5 << 20));
     let mut bytes = vec![b'y'; 5 << 20];
     bytes.extend_from_slice(b"\n\xff\xfe\x80 nonsense\n");
-    bytes.extend_from_slice(log("line", &pod, &patch()).replace("\"test123\"", "\"test123?\"").as_bytes());
-    let at = bytes.windows(9).rposition(|window| window == b"test123?\"").unwrap();
+    bytes.extend_from_slice(
+        log("line", &pod, &patch())
+            .replace("\"test123\"", "\"test123?\"")
+            .as_bytes(),
+    );
+    let at = bytes
+        .windows(9)
+        .rposition(|window| window == b"test123?\"")
+        .unwrap();
     bytes[at + 7] = 0xff;
-    let first = bytes.windows(9).position(|window| window == b"test123?\"").unwrap();
+    let first = bytes
+        .windows(9)
+        .position(|window| window == b"test123?\"")
+        .unwrap();
     bytes[first + 7] = 0xff;
     let sandbox = Sandbox::new();
     std::fs::write(sandbox.path().join("manage.log"), &bytes).unwrap();
@@ -541,7 +635,14 @@ fn logs_come_through_the_api_server() {
         "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet.port}},
     }});
-    server.kubectl(&["patch", "node", "n1", "--subresource=status", "-p", &status.to_string()]);
+    server.kubectl(&[
+        "patch",
+        "node",
+        "n1",
+        "--subresource=status",
+        "-p",
+        &status.to_string(),
+    ]);
     let in_namespace = ["-n", support::api_server::NAMESPACE];
     for (name, group) in [
         ("manage-action-7c9-x", "manage"),
@@ -552,16 +653,28 @@ fn logs_come_through_the_api_server() {
         let pod = json!({"apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": name, "labels": {"group": group}},
             "spec": {"nodeName": "n1", "containers": [{"name": "manage", "image": "manage"}]}});
-        server.kubectl_with_stdin(&[&in_namespace[..], &["create", "-f", "-"]].concat(), &pod.to_string());
+        server.kubectl_with_stdin(
+            &[&in_namespace[..], &["create", "-f", "-"]].concat(),
+            &pod.to_string(),
+        );
     }
     let restarted = json!({"status": {"containerStatuses": [{"name": "manage", "restartCount": 1, "ready": true,
         "image": "manage", "imageID": "x", "state": {"running": {}}}]}});
-    let patch_status = ["patch", "pod", "manage-action-7c9-x", "--subresource=status", "-p"];
+    let patch_status = [
+        "patch",
+        "pod",
+        "manage-action-7c9-x",
+        "--subresource=status",
+        "-p",
+    ];
     server.kubectl(&[&in_namespace[..], &patch_status, &[&restarted.to_string()]].concat());
 
     // The container that ended: a start that the API server refused, in kubectl's own words.
     let mut twice = patch();
-    twice.as_array_mut().unwrap().push(json!({"op": "copy", "from": "/spec/volumes/6", "path": "/spec/volumes/-"}));
+    twice
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"op": "copy", "from": "/spec/volumes/6", "path": "/spec/volumes/-"}));
     let refused = log("pretty", &before(), &twice);
     let start = refused.find("project_pod={").unwrap() + "project_pod=".len();
     let sent = &refused[start..];
@@ -573,7 +686,10 @@ fn logs_come_through_the_api_server() {
     assert!(words.contains("Duplicate value"), "{words}");
     std::fs::write(
         logs.path().join("manage-action-7c9-x.manage.previous.log"),
-        format!("{refused}2026-11-24T12:00:09Z ERROR {}\n", words.trim().replace('\n', " ")),
+        format!(
+            "{refused}2026-11-24T12:00:09Z ERROR {}\n",
+            words.trim().replace('\n', " ")
+        ),
     )
     .unwrap();
     // The one that runs: noise that is no text, a line of 5 MB, and a start that went well.
@@ -585,21 +701,36 @@ fn logs_come_through_the_api_server() {
     std::fs::write(logs.path().join("manage-action-7c9-y.manage.log"), "listening\n").unwrap();
 
     let kubeconfig = server.kubeconfig().to_str().unwrap();
-    let flags = ["debug", "--kubeconfig", kubeconfig, "-n", support::api_server::NAMESPACE];
+    let flags = [
+        "debug",
+        "--kubeconfig",
+        kubeconfig,
+        "-n",
+        support::api_server::NAMESPACE,
+    ];
     let run = |more: &[&str]| Sandbox::new().run(&[&flags[..], more].concat());
     let report = run(&["--example", "-o", "json"]).code(0).json();
     let starts = report["starts"].as_array().unwrap();
     assert_eq!(starts.len(), 2, "{:?}", report["logs"]);
     let (first, second) = (&starts[0], &starts[1]);
-    assert_eq!((&first["pod"], &first["container"]), (&json!("manage-action-7c9-x"), &json!("manage")));
-    assert_eq!([&first["previous"], &second["previous"]], [&json!(true), &json!(false)]);
+    assert_eq!(
+        (&first["pod"], &first["container"]),
+        (&json!("manage-action-7c9-x"), &json!("manage"))
+    );
+    assert_eq!(
+        [&first["previous"], &second["previous"]],
+        [&json!(true), &json!(false)]
+    );
     // The time is the API server's, which is exact, and not the service's own.
     assert!(first["time"].as_str().unwrap().ends_with(".123456789Z"));
     for start in starts {
         assert_eq!(start["replay"]["result"], "same");
     }
     let faults = first["errors"][0]["faults"].as_array().unwrap();
-    let fault = faults.iter().find(|fault| fault["field"] == "spec.volumes[7].name").unwrap();
+    let fault = faults
+        .iter()
+        .find(|fault| fault["field"] == "spec.volumes[7].name")
+        .unwrap();
     assert_eq!(
         fault["blame"],
         json!([{"by": "patch", "operation": 3, "path": "/spec/volumes/-", "at": "/spec/volumes/7/name"},
@@ -628,10 +759,17 @@ fn logs_come_through_the_api_server() {
         .says(&format!("no start of project {OTHER}"));
     let asked = kubelet.requests.lock().unwrap().clone();
     assert!(
-        asked.iter().any(|url| url.starts_with("/containerLogs/cocalc/manage-action-7c9-x/manage?")
-            && ["previous=true", "sinceSeconds=7200", "tailLines=1", "timestamps=true"]
+        asked.iter().any(
+            |url| url.starts_with("/containerLogs/cocalc/manage-action-7c9-x/manage?")
+                && [
+                    "previous=true",
+                    "sinceSeconds=7200",
+                    "tailLines=1",
+                    "timestamps=true"
+                ]
                 .iter()
-                .all(|parameter| url.contains(parameter))),
+                .all(|parameter| url.contains(parameter))
+        ),
         "{asked:?}"
     );
 
@@ -642,15 +780,28 @@ fn logs_come_through_the_api_server() {
     run(&[LAB]).code(2).says("manage-action-7c9-x/manage: ");
     let mut elsewhere = flags;
     elsewhere[4] = "default";
-    Sandbox::new().run(&elsewhere).code(1).says("no pod named manage-action-");
+    Sandbox::new()
+        .run(&elsewhere)
+        .code(1)
+        .says("no pod named manage-action-");
 
     // Nothing but GET was sent by the plugin.
     let verbs: Vec<Value> = server
         .audit()
         .iter()
-        .filter(|event| event["userAgent"].as_str().unwrap_or_default().starts_with("kubectl-cocalc"))
+        .filter(|event| {
+            event["userAgent"]
+                .as_str()
+                .unwrap_or_default()
+                .starts_with("kubectl-cocalc")
+        })
         .map(|event| event["verb"].clone())
         .collect();
     assert!(!verbs.is_empty());
-    assert!(verbs.iter().all(|verb| ["get", "list"].contains(&verb.as_str().unwrap())), "{verbs:?}");
+    assert!(
+        verbs
+            .iter()
+            .all(|verb| ["get", "list"].contains(&verb.as_str().unwrap())),
+        "{verbs:?}"
+    );
 }

@@ -11,7 +11,6 @@ use crate::{
     cluster::{Cluster, RequestError},
     debug::{
         Collector, ErrorTold, Judge, Judged, Line, Reader, Replay, Told, Unreadable, Verdict, blame_text,
-        effect_name,
     },
     output::{
         diff::{self, Documents, Side},
@@ -314,7 +313,10 @@ impl From<CommandError> for Broken {
 
 /// The logs of a pod, if it is one of manage-action.
 fn origins(pod: &Value) -> Vec<Origin> {
-    let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let name = pod
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if !name.starts_with("manage-action-") {
         return Vec::new();
     }
@@ -323,10 +325,13 @@ fn origins(pod: &Value) -> Vec<Origin> {
     let names = containers.filter_map(|container| container.get("name")?.as_str());
     let restarted = |container: &str| {
         let statuses = pod.pointer("/status/containerStatuses").and_then(Value::as_array);
-        let own = statuses.into_iter().flatten().find(|status| {
-            status.get("name").and_then(Value::as_str) == Some(container)
-        });
-        own.and_then(|status| status.get("restartCount")?.as_u64()).unwrap_or(0) > 0
+        let own = statuses
+            .into_iter()
+            .flatten()
+            .find(|status| status.get("name").and_then(Value::as_str) == Some(container));
+        own.and_then(|status| status.get("restartCount")?.as_u64())
+            .unwrap_or(0)
+            > 0
     };
     names
         .flat_map(|container| {
@@ -346,8 +351,8 @@ impl Run<'_> {
             ("standard input".to_owned(), Box::new(std::io::stdin().lock()))
         } else {
             let name = file.display().to_string();
-            let opened = File::open(file)
-                .map_err(|error| CommandError::usage(format!("--log {name}: {error}")))?;
+            let opened =
+                File::open(file).map_err(|error| CommandError::usage(format!("--log {name}: {error}")))?;
             (name, Box::new(opened))
         };
         let origin = Origin {
@@ -375,7 +380,9 @@ impl Run<'_> {
         let cluster = connection.connect(self.ui, stdin_used)?;
         let session = cluster.session();
         let pods_path = format!("/api/v1/namespaces/{}/pods", session.namespace());
-        let pods = cluster.run(session.list(&pods_path, &[("labelSelector", "group=manage")]))?.value;
+        let pods = cluster
+            .run(session.list(&pods_path, &[("labelSelector", "group=manage")]))?
+            .value;
         for origin in pods.iter().flat_map(origins) {
             let Some((pod, container, previous)) = origin.container.clone() else {
                 continue;
@@ -391,7 +398,8 @@ impl Run<'_> {
                 // There is no such log (any more): the container has not started, or its log was rotated away.
                 Err(Broken::Request(RequestError::Status(status))) if matches!(status.code, 400 | 404) => {
                     if !previous {
-                        self.ui.note(&format!("{pod}/{container}: {}", escape::line(&status.message)));
+                        self.ui
+                            .note(&format!("{pod}/{container}: {}", escape::line(&status.message)));
                     }
                 }
                 Err(Broken::Request(error @ RequestError::Interrupted)) => return Err(error.into()),
@@ -444,7 +452,9 @@ impl Run<'_> {
     }
 
     fn is_wanted(&self, project_id: &str) -> bool {
-        self.wanted.as_ref().is_none_or(|wanted| wanted.contains(project_id))
+        self.wanted
+            .as_ref()
+            .is_none_or(|wanted| wanted.contains(project_id))
     }
 
     fn tell_all(&mut self, origin: &Origin, told: Vec<Told>) -> Result<(), CommandError> {
@@ -511,7 +521,10 @@ impl Run<'_> {
         if self.args.output != Format::Text {
             let mut report = origin.report();
             report.insert("marker".to_owned(), json!(marker));
-            report.insert("lines".to_owned(), json!([unreadable.span.first, unreadable.span.last]));
+            report.insert(
+                "lines".to_owned(),
+                json!([unreadable.span.first, unreadable.span.last]),
+            );
             report.insert("why".to_owned(), json!(unreadable.why));
             self.entry("unreadable", report)?;
         }
@@ -583,7 +596,10 @@ impl Run<'_> {
                     let id = wanted.iter().next().map_or("", String::as_str);
                     format!("no start of project {id} and no error that names it")
                 }
-                Some(wanted) => format!("no start of these {} projects and no error that names one", wanted.len()),
+                Some(wanted) => format!(
+                    "no start of these {} projects and no error that names one",
+                    wanted.len()
+                ),
             };
             let read: String = self.logs.iter().map(|log| format!("\n{}", log.text())).collect();
             let hint = if self.logs.is_empty() {
@@ -596,12 +612,15 @@ impl Run<'_> {
             if self.logs.is_empty() {
                 self.ui.error("there is no log to read", Some(hint));
             } else {
-                self.ui.error(&format!("the logs hold {what}; read were:{read}"), Some(hint));
+                self.ui
+                    .error(&format!("the logs hold {what}; read were:{read}"), Some(hint));
             }
             return Ok(if self.incomplete { Exit::Usage } else { Exit::No });
         }
         if markers == 0 {
-            self.ui.note(&format!("the logs hold no record of a pod; to have them, {HOW_TO_SET}"));
+            self.ui.note(&format!(
+                "the logs hold no record of a pod; to have them, {HOW_TO_SET}"
+            ));
         }
         Ok(match (self.incomplete, self.differs) {
             (true, _) => Exit::Usage,
@@ -632,8 +651,17 @@ impl Run<'_> {
             self.operations_text(&mut text, judged, replay);
         }
         if let (Some(before), Some(after)) = (&judged.before, &judged.after) {
-            let diff = self.diff_text(judged, (before, "project_pod_before"), (after, "project_pod"), true);
-            text.push_str(if diff.is_empty() { "  patching changed nothing\n" } else { &diff });
+            let diff = self.diff_text(
+                judged,
+                (before, "project_pod_before"),
+                (after, "project_pod"),
+                true,
+            );
+            text.push_str(if diff.is_empty() {
+                "  patching changed nothing\n"
+            } else {
+                &diff
+            });
         }
         self.replay_text(&mut text, judged);
         self.template_text(&mut text, judged);
@@ -675,7 +703,7 @@ impl Run<'_> {
                 i + 1,
                 escape::line(&operation.op()),
                 escape::line(&operation.path()),
-                effect_name(*effect)
+                effect.as_str()
             );
             text.push_str(&fold(&line, 8));
         }
@@ -696,7 +724,11 @@ impl Run<'_> {
             after_label,
         };
         let writer = |side: Side, path: &[PathPart<'_>]| -> Option<String> {
-            let replay = judged.replay.as_ref().ok().filter(|_| patched && side == Side::After)?;
+            let replay = judged
+                .replay
+                .as_ref()
+                .ok()
+                .filter(|_| patched && side == Side::After)?;
             let keys: Vec<crate::json_patch::Key<'_>> = path
                 .iter()
                 .map(|part| match part {
@@ -715,7 +747,11 @@ impl Run<'_> {
             Ok(replay) => &replay.verdict,
             Err(verdict) => verdict,
         };
-        let failure = judged.replay.as_ref().ok().and_then(|replay| replay.failure.as_ref());
+        let failure = judged
+            .replay
+            .as_ref()
+            .ok()
+            .and_then(|replay| replay.failure.as_ref());
         let failure = failure.map_or_else(String::new, |failure| {
             format!(
                 "operation {}: {}: {}",
@@ -753,16 +789,27 @@ impl Run<'_> {
     fn template_text(&self, text: &mut String, judged: &Judged) {
         match &judged.template {
             None => {}
-            Some(Err(error)) => item(text, "template", &format!("not compared: {}", escape::line(error))),
+            Some(Err(error)) => item(
+                text,
+                "template",
+                &format!("not compared: {}", escape::line(error)),
+            ),
             Some(Ok(found)) if found.is_empty() => {
-                item(text, "template", "the pod that the sources give before patches is the same");
+                item(
+                    text,
+                    "template",
+                    "the pod that the sources give before patches is the same",
+                );
             }
             Some(Ok(found)) => {
                 let s = if found.len() == 1 { "" } else { "s" };
                 item(
                     text,
                     "template",
-                    &format!("the pod that the sources give before patches has {} difference{s}:", found.len()),
+                    &format!(
+                        "the pod that the sources give before patches has {} difference{s}:",
+                        found.len()
+                    ),
                 );
                 let shown = |value: &Option<Value>| match value {
                     None => "absent".to_owned(),
@@ -809,13 +856,20 @@ impl Finished {
             None => String::new(),
         };
         let s = if self.lines == 1 { "" } else { "s" };
-        format!("{}: {} line{s}{span}", escape::line(&self.origin.name), self.lines)
+        format!(
+            "{}: {} line{s}{span}",
+            escape::line(&self.origin.name),
+            self.lines
+        )
     }
 }
 
 fn error_text(text: &mut String, told: &ErrorTold) {
     let explanation = &told.explanation;
-    let time = told.line.time.map_or_else(String::new, |time| format!(", {time}"));
+    let time = told
+        .line
+        .time
+        .map_or_else(String::new, |time| format!(", {time}"));
     item(text, "error", &format!("line {}{time}", told.line.number));
     item(text, "", &escape::line(&explanation.message));
     for blame in &told.stopped_by {
@@ -827,7 +881,11 @@ fn error_text(text: &mut String, told: &ErrorTold) {
     for (fault, blame) in explanation.faults.iter().zip(&told.blame) {
         let names: Vec<String> = blame.iter().map(blame_text).collect();
         if !names.is_empty() {
-            let line = format!("{}: by {}", escape::line(&fault.field), escape::line(&names.join("; ")));
+            let line = format!(
+                "{}: by {}",
+                escape::line(&fault.field),
+                escape::line(&names.join("; "))
+            );
             item(text, "", &line);
         }
     }

@@ -63,7 +63,12 @@ pub fn explain(text: &str, replay: Option<&Replay>) -> Explanation {
     if let Some(name) = patch_error(text) {
         return patching(text, name, replay);
     }
-    let refused = [" is invalid: ", " is forbidden: ", "admission webhook ", "strict decoding error"];
+    let refused = [
+        " is invalid: ",
+        " is forbidden: ",
+        "admission webhook ",
+        "strict decoding error",
+    ];
     if refused.iter().any(|words| text.contains(words)) {
         let status = Status {
             message: text.trim().to_owned(),
@@ -90,10 +95,14 @@ fn patch_error(text: &str) -> Option<&str> {
     let codes = ["TEST_OPERATION_FAILED", "SEQUENCE_NOT_AN_ARRAY", "OPERATION_"];
     if let Some(at) = codes.iter().filter_map(|code| text.find(code)).min() {
         let name = text.get(at..)?;
-        let end = name.find(|c: char| !(c.is_ascii_uppercase() || c == '_')).unwrap_or(name.len());
+        let end = name
+            .find(|c: char| !(c.is_ascii_uppercase() || c == '_'))
+            .unwrap_or(name.len());
         return name.get(..end);
     }
-    ["TypeError", "RangeError"].into_iter().find(|name| text.contains(name))
+    ["TypeError", "RangeError"]
+        .into_iter()
+        .find(|name| text.contains(name))
 }
 
 fn patching(text: &str, name: &str, replay: Option<&Replay>) -> Explanation {
@@ -109,17 +118,25 @@ fn patching(text: &str, name: &str, replay: Option<&Replay>) -> Explanation {
     let is = |failure: &&Failure| failure.name.unwrap_or(failure.class.name()) == name;
     if let Some(failure) = replay.failure.as_ref().filter(is) {
         explanation.operation = Some(failure.operation);
-        explanation.sentences.push(format!("our application stops there too: {}", failure.message));
+        explanation
+            .sentences
+            .push(format!("our application stops there too: {}", failure.message));
     } else if let Some(failure) = replay.other_failure.as_ref().filter(is) {
         explanation.operation = Some(failure.operation);
-        let value = if failure.class == ErrorClass::PatchError { "true" } else { "false" };
+        let value = if failure.class == ErrorClass::PatchError {
+            "true"
+        } else {
+            "false"
+        };
         explanation.sentences.push(format!(
             "our application stops there with assumptions.validate_operation: {value}: {}",
             failure.message
         ));
     } else {
         explanation.sentences.push(meaning(name).to_owned());
-        explanation.sentences.push("our application of the patch set does not fail so".to_owned());
+        explanation
+            .sentences
+            .push("our application of the patch set does not fail so".to_owned());
     }
     explanation
 }
@@ -167,7 +184,10 @@ fn status(text: &str) -> Option<Status> {
             return None;
         }
         let string = |json: &json::Json, name: &str| {
-            json.get(name).and_then(json::Json::as_str).unwrap_or_default().to_owned()
+            json.get(name)
+                .and_then(json::Json::as_str)
+                .unwrap_or_default()
+                .to_owned()
         };
         let causes = json
             .get("details")
@@ -205,7 +225,10 @@ fn refusal(status: &Status, replay: Option<&Replay>) -> Explanation {
         let (path, places) = match found {
             Some(found) => {
                 let others = found.others.iter().cloned();
-                (Some(found.path.clone()), std::iter::once(found.path.clone()).chain(others).collect())
+                (
+                    Some(found.path.clone()),
+                    std::iter::once(found.path.clone()).chain(others).collect(),
+                )
             }
             None => {
                 let path = sent.as_ref().and_then(|sent| path_of(&field, sent));
@@ -240,7 +263,11 @@ fn writer(replay: &Replay, path: &[PathPart]) -> Option<Blame> {
     // A field that is gone is the deed of whoever removed it.
     let removed = replay.removals.iter().rev().find(|gone| gone.path == path);
     let removed = removed.filter(|_| !document.exists(&keys)).map(|gone| gone.stamp);
-    let nearest = || (0..=keys.len()).rev().find_map(|end| document.writer_of(keys.get(..end)?));
+    let nearest = || {
+        (0..=keys.len())
+            .rev()
+            .find_map(|end| document.writer_of(keys.get(..end)?))
+    };
     let stamp = removed.or_else(nearest)?;
     Some(match usize::try_from(stamp).unwrap_or_default().checked_sub(1) {
         Some(operation) => Blame::Operation(operation),
@@ -327,4 +354,69 @@ fn fields(message: &str) -> Vec<(String, String)> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_fields_of_a_refusal_are_found_in_its_words() {
+        let named = |message: &str| -> Vec<(String, String)> { fields(message) };
+        let pair = |field: &str, words: &str| (field.to_owned(), words.to_owned());
+        assert_eq!(
+            named(
+                "Pod \"project-x\" is invalid: [spec.volumes[7].name: Duplicate value: \"lab\", \
+                 spec.containers[0].resources.requests[memory]: Invalid value: \"2Gi\": must be less]"
+            ),
+            [
+                pair("spec.volumes[7].name", "Duplicate value: \"lab\""),
+                pair(
+                    "spec.containers[0].resources.requests[memory]",
+                    "Invalid value: \"2Gi\": must be less"
+                ),
+            ]
+        );
+        assert_eq!(
+            named("strict decoding error: unknown field \"spec.nodeSelecter\""),
+            [pair("spec.nodeSelecter", "")]
+        );
+        assert_eq!(
+            named(
+                "json: cannot unmarshal number into Go struct field EnvVar.spec.containers.env.value of type string"
+            ),
+            [pair("spec.containers.env.value", "")]
+        );
+        assert_eq!(named("exceeded quota: pods, requested: pods=1"), []);
+    }
+
+    #[test]
+    fn a_field_leads_as_far_into_the_pod_as_it_is_there() {
+        let pod = json!({"metadata": {"labels": {"a.b/c": "x"}}, "spec": {"volumes": [{"name": "v"}]}});
+        let at = |field: &str| path_of(field, &pod).map(|path| pointer(&path));
+        assert_eq!(
+            at("spec.volumes[0].name").as_deref(),
+            Some("/spec/volumes/0/name")
+        );
+        assert_eq!(
+            at("metadata.labels[a.b/c]").as_deref(),
+            Some("/metadata/labels/a.b~1c")
+        );
+        assert_eq!(
+            at("metadata.labels.a.b/c").as_deref(),
+            Some("/metadata/labels/a.b~1c")
+        );
+        assert_eq!(at("spec.volumes[3].name").as_deref(), Some("/spec/volumes/3"));
+        assert_eq!(at("spec.nothing.there").as_deref(), Some("/spec/nothing"));
+        assert_eq!(at("spec.volumes.name"), None);
+    }
+
+    #[test]
+    fn what_is_no_known_error_is_shown_as_it_is_and_cut() {
+        let told = explain(&format!("  cannot connect {}", "x".repeat(1000)), None);
+        assert!(told.message.starts_with("cannot connect xxx") && told.message.ends_with(" …"));
+        assert_eq!((told.from, told.faults.len()), ("", 0));
+    }
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     check,
     json::{Json, with_js_numbers},
-    json_patch::{Effect, Key, Options},
+    json_patch::{Key, Options},
     output::{explain::Explained, mask},
     pipeline::{Known, Rendered, Site, Subject},
     snapshot::{self, Snapshot},
@@ -77,7 +77,10 @@ impl<'a> Judge<'a> {
     }
 
     fn row(&self, project_id: &str) -> Option<&'a snapshot::Project> {
-        self.snapshot.projects.iter().find(|row| &*row.project_id == project_id)
+        self.snapshot
+            .projects
+            .iter()
+            .find(|row| &*row.project_id == project_id)
     }
 
     /// Judges a start.
@@ -88,11 +91,16 @@ impl<'a> Judge<'a> {
         let replay = replay(&start, options);
         let before = start.before.as_ref().and_then(value);
         let after = start.after.as_ref().and_then(value);
-        let rendered = before.as_ref().and_then(|before| self.rendered(&start.project_id, before));
+        let rendered = before
+            .as_ref()
+            .and_then(|before| self.rendered(&start.project_id, before));
         let owners = self.owners_of(&start.project_id, replay.as_ref().ok());
         let mut secrets = Vec::new();
         if !self.show_secrets {
-            let sent = replay.as_ref().ok().and_then(|replay| replay.document.to_value().ok());
+            let sent = replay
+                .as_ref()
+                .ok()
+                .and_then(|replay| replay.document.to_value().ok());
             for pod in [&before, &after, &sent].into_iter().flatten() {
                 secrets.extend(mask::secrets(pod));
             }
@@ -107,14 +115,23 @@ impl<'a> Judge<'a> {
             })
             .collect();
         let compared = rendered.map(|rendered| {
-            let ours = rendered?.unpatched.to_value().map_err(|error| error.to_string())?;
-            Ok(self.masked(&with_js_numbers(&ours), before.as_ref().unwrap_or(&Value::Null), OURS))
+            let ours = rendered?
+                .unpatched
+                .to_value()
+                .map_err(|error| error.to_string())?;
+            Ok(self.masked(
+                &with_js_numbers(&ours),
+                before.as_ref().unwrap_or(&Value::Null),
+                OURS,
+            ))
         });
         let template = compared.as_ref().map(|compared| match compared {
             Ok((ours, logged)) => Ok(differences(ours, logged)),
             Err(error) => Err(String::clone(error)),
         });
-        let rendered = compared.and_then(Result::ok).filter(|(ours, logged)| ours != logged);
+        let rendered = compared
+            .and_then(Result::ok)
+            .filter(|(ours, logged)| ours != logged);
         let (before, after) = match (before, after) {
             (Some(before), Some(after)) => {
                 let (before, after) = self.masked(&before, &after, PODS);
@@ -154,7 +171,10 @@ impl<'a> Judge<'a> {
             self.site.render(subject).ok()
         });
         let start = rendered.as_ref().and_then(|rendered| {
-            let operations = rendered.patches.iter().flat_map(crate::pipeline::Patch::operations);
+            let operations = rendered
+                .patches
+                .iter()
+                .flat_map(crate::pipeline::Patch::operations);
             let patch = Json::list(operations.map(|operation| operation.json().clone()).collect());
             let before = Json::from(&rendered.unpatched.to_value().ok()?);
             Some(Start::made(project_id, before, patch))
@@ -169,7 +189,12 @@ impl<'a> Judge<'a> {
             Some(pod) if !self.show_secrets => mask::secrets(pod),
             _ => Vec::new(),
         };
-        self.error(masked(line, &secrets), replay.as_ref(), &owners, rendered.as_ref())
+        self.error(
+            masked(line, &secrets),
+            replay.as_ref(),
+            &owners,
+            rendered.as_ref(),
+        )
     }
 
     /// The pod that the sources give. What they lack is taken from the logged pod, as from one that runs.
@@ -203,7 +228,11 @@ impl<'a> Judge<'a> {
             self.owners.add_stored(site_license, self.snapshot);
             held.extend(site_license.members().iter().map(|(id, _)| id.to_string_lossy()));
         }
-        let operations: Vec<Json> = replay.operations.iter().map(|operation| operation.json().clone()).collect();
+        let operations: Vec<Json> = replay
+            .operations
+            .iter()
+            .map(|operation| operation.json().clone())
+            .collect();
         self.owners.of(&operations, &held)
     }
 
@@ -259,7 +288,10 @@ impl<'a> Judge<'a> {
             .collect();
         let mut keys: Vec<Key<'_>> = Vec::new();
         for name in &names {
-            let index = name.parse().ok().filter(|_| rendered.unpatched.list_len(&keys).is_some());
+            let index = name
+                .parse()
+                .ok()
+                .filter(|_| rendered.unpatched.list_len(&keys).is_some());
             keys.push(index.map_or(Key::Name(name), Key::Index));
         }
         let Some(stamp) = rendered.unpatched.writer_of(&keys) else {
@@ -333,7 +365,7 @@ impl Judged {
                 let mut map = Map::new();
                 map.insert("op".to_owned(), json!(operation.op()));
                 map.insert("path".to_owned(), json!(operation.path()));
-                map.insert("effect".to_owned(), json!(effect_name(*effect)));
+                map.insert("effect".to_owned(), json!(effect.as_str()));
                 if let Some(Some(owner)) = self.owners.get(i) {
                     map.insert("license".to_owned(), json!(owner.license));
                     map.insert("title".to_owned(), json!(owner.title));
@@ -351,11 +383,21 @@ impl Judged {
             Some(Ok(found)) => json!({"same": found.is_empty(), "differences": differences_json(found)}),
             Some(Err(error)) => json!({"error": error}),
         };
-        let errors: Vec<Value> = self.errors.iter().map(|told| Value::Object(told.report())).collect();
+        let errors: Vec<Value> = self
+            .errors
+            .iter()
+            .map(|told| Value::Object(told.report()))
+            .collect();
         let mut map = Map::new();
         map.insert("project_id".to_owned(), json!(self.start.project_id));
-        map.insert("time".to_owned(), json!(self.start.time.map(|time| time.to_string())));
-        map.insert("lines".to_owned(), json!([self.start.span.first, self.start.span.last]));
+        map.insert(
+            "time".to_owned(),
+            json!(self.start.time.map(|time| time.to_string())),
+        );
+        map.insert(
+            "lines".to_owned(),
+            json!([self.start.span.first, self.start.span.last]),
+        );
         map.insert("before".to_owned(), self.before.clone().unwrap_or_default());
         map.insert("after".to_owned(), self.after.clone().unwrap_or_default());
         map.insert(
@@ -365,6 +407,12 @@ impl Judged {
         map.insert("replay".to_owned(), self.replay_report());
         map.insert("template".to_owned(), template);
         map.insert("errors".to_owned(), Value::from(errors));
+        if self.start.more_errors > 0 {
+            map.insert("more_errors".to_owned(), json!(self.start.more_errors));
+        }
+        if self.start.replaced {
+            map.insert("not_utf8".to_owned(), json!(true));
+        }
         map
     }
 
@@ -394,7 +442,12 @@ impl Judged {
             }
         };
         map.insert("result".to_owned(), json!(result));
-        if let Some(failure) = self.replay.as_ref().ok().and_then(|replay| replay.failure.as_ref()) {
+        if let Some(failure) = self
+            .replay
+            .as_ref()
+            .ok()
+            .and_then(|replay| replay.failure.as_ref())
+        {
             let error = json!({"class": failure.class.name(), "name": failure.name,
                                "operation": failure.operation, "message": failure.message});
             map.insert("error".to_owned(), error);
@@ -415,9 +468,15 @@ impl ErrorTold {
             .collect();
         let mut map = Map::new();
         map.insert("line".to_owned(), json!(self.line.number));
-        map.insert("time".to_owned(), json!(self.line.time.map(|time| time.to_string())));
+        map.insert(
+            "time".to_owned(),
+            json!(self.line.time.map(|time| time.to_string())),
+        );
         map.insert("message".to_owned(), json!(self.explanation.message));
-        map.insert("from".to_owned(), json!(Some(self.explanation.from).filter(|from| !from.is_empty())));
+        map.insert(
+            "from".to_owned(),
+            json!(Some(self.explanation.from).filter(|from| !from.is_empty())),
+        );
         map.insert("explanation".to_owned(), json!(self.explanation.sentences));
         map.insert("blame".to_owned(), json!(self.stopped_by));
         map.insert("faults".to_owned(), Value::from(faults));
@@ -437,19 +496,4 @@ fn differences_json(found: &[Difference]) -> Value {
         Value::Object(map)
     };
     found.iter().map(one).collect()
-}
-
-/// An effect in a report.
-pub fn effect_name(effect: Effect) -> &'static str {
-    match effect {
-        Effect::Added => "added",
-        Effect::Replaced => "replaced",
-        Effect::Removed => "removed",
-        Effect::Moved => "moved",
-        Effect::Copied => "copied",
-        Effect::Tested => "tested",
-        Effect::Nothing => "nothing",
-        Effect::Failed => "failed",
-        Effect::NotReached => "not reached",
-    }
 }

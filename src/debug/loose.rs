@@ -124,10 +124,7 @@ mod tests {
 
     #[test]
     fn python_and_inspect_print_values_that_are_read() {
-        let json = parse(
-            r#"{'a': True, 'b': [None, 1.5e3, -2], "it's": 'say "hi"\n\x41', }"#,
-        )
-        .unwrap();
+        let json = parse(r#"{'a': True, 'b': [None, 1.5e3, -2], "it's": 'say "hi"\n\x41', }"#).unwrap();
         assert_eq!(
             json.stringify(),
             r#"{"a":true,"b":[null,1500,-2],"it's":"say \"hi\"\nA"}"#
@@ -141,7 +138,12 @@ mod tests {
 
     #[test]
     fn what_inspect_leaves_out_is_no_value() {
-        for text in ["{ spec: [Object] }", "[ 1, ... 3 more items ]", "{'a': 'no end", "{a: Infinity}"] {
+        for text in [
+            "{ spec: [Object] }",
+            "[ 1, ... 3 more items ]",
+            "{'a': 'no end",
+            "{a: Infinity}",
+        ] {
             assert!(parse(text).is_none(), "{text}");
         }
     }

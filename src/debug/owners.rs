@@ -140,8 +140,10 @@ impl Owners {
 
 /// A text that two operations share exactly if JavaScript cannot tell them apart but by the order of their names.
 fn canonical(json: &Json) -> String {
-    json.to_value()
-        .map_or_else(|_| json.stringify(), |value: Value| with_js_numbers(&value).to_string())
+    json.to_value().map_or_else(
+        |_| json.stringify(),
+        |value: Value| with_js_numbers(&value).to_string(),
+    )
 }
 
 #[cfg(test)]
@@ -191,7 +193,10 @@ mod tests {
         owners.add("b", "", &patch);
         let set = operations(r#"[{"op":"remove","path":"/a"}]"#);
         let first = |held: &[String]| owners.of(&set, held).remove(0).unwrap();
-        assert_eq!((first(&[]).license, first(&[]).or), ("a".to_owned(), vec!["b".to_owned()]));
+        assert_eq!(
+            (first(&[]).license, first(&[]).or),
+            ("a".to_owned(), vec!["b".to_owned()])
+        );
         let held = ["b".to_owned()];
         assert_eq!((first(&held).license, first(&held).or), ("b".to_owned(), vec![]));
     }

@@ -66,6 +66,8 @@ pub struct Record {
     pub time: Option<Timestamp>,
     /// UUIDs on the marker's line before the marker, lower case.
     pub uuids: Vec<String>,
+    /// What `kubectl logs --prefix` wrote before the line: pod and container, if it did.
+    pub stream: Option<String>,
     /// How many bytes of text it had.
     pub size: usize,
     /// Whether bytes that are not UTF-8 were replaced.
@@ -142,6 +144,7 @@ struct Open {
     first: u64,
     time: Option<Timestamp>,
     uuids: Vec<String>,
+    stream: Option<String>,
     replaced: bool,
     /// What stood before the marker: other lines may start with the same.
     prefix: String,
@@ -223,7 +226,8 @@ impl Reader {
 
     fn hold(&mut self, piece: &[u8]) {
         let room = MAX_RECORD.saturating_sub(self.line.len());
-        self.line.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
+        self.line
+            .extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
         self.overflow |= piece.len() > room;
     }
 
@@ -481,6 +485,7 @@ impl Reader {
             time: open.time,
             size: open.raw.text.len(),
             uuids: open.uuids,
+            stream: open.stream,
             replaced: open.replaced,
         })));
     }
@@ -507,7 +512,12 @@ impl Reader {
             Err(error) if !is_incomplete(&error, &best.text) => error.line - 1,
             _ => open.starts.len() + 1,
         };
-        self.unreadable(&open, open.first + good.saturating_sub(1) as u64, why.to_owned(), sink);
+        self.unreadable(
+            &open,
+            open.first + good.saturating_sub(1) as u64,
+            why.to_owned(),
+            sink,
+        );
         for (i, start) in open.starts.iter().enumerate().skip(good.max(1) - 1) {
             let end = open.starts.get(i + 1).copied().unwrap_or(open.raw.text.len());
             let line = open.raw.text.get(*start..end).unwrap_or_default();
@@ -552,6 +562,9 @@ impl Open {
             first: context.number,
             time: context.time,
             uuids: uuids(before.unwrap_or(prefix)),
+            stream: body
+                .strip_prefix("[pod/")
+                .and_then(|rest| Some(rest.split_once(']')?.0.to_owned())),
             replaced: context.replaced,
             prefix: prefix.to_owned(),
             raw: Variant::default(),
@@ -563,7 +576,10 @@ impl Open {
 
     /// Adds another line.
     fn add_line(&mut self, line: &str) -> Added {
-        for variant in [Some(&mut self.raw), self.stripped.as_mut()].into_iter().flatten() {
+        for variant in [Some(&mut self.raw), self.stripped.as_mut()]
+            .into_iter()
+            .flatten()
+        {
             variant.text.push('\n');
         }
         self.starts.push(self.raw.text.len());
@@ -610,7 +626,10 @@ impl Open {
     /// Whether what there is can still become a value; else another line of the log has been taken for it.
     fn check(&mut self) -> Added {
         let mut why = None;
-        for variant in [Some(&mut self.raw), self.stripped.as_mut()].into_iter().flatten() {
+        for variant in [Some(&mut self.raw), self.stripped.as_mut()]
+            .into_iter()
+            .flatten()
+        {
             if variant.failed || variant.text.trim().is_empty() {
                 continue;
             }
@@ -708,8 +727,11 @@ fn find_marker(text: &str) -> Option<(Marker, Range<usize>)> {
 
 /// Whether the letter before the marker belongs to an escape such as `\n`.
 fn is_behind_escape(text: &str, at: usize) -> bool {
-    text.get(..at)
-        .is_some_and(|before| ["\\n", "\\t", "\\r"].iter().any(|escape| before.ends_with(escape)))
+    text.get(..at).is_some_and(|before| {
+        ["\\n", "\\t", "\\r"]
+            .iter()
+            .any(|escape| before.ends_with(escape))
+    })
 }
 
 /// Whether a line holds a marker with a value behind it: then it is no part of another value.
@@ -766,7 +788,10 @@ pub(super) fn uuids(text: &str) -> Vec<String> {
     let bytes = text.as_bytes();
     let mut found: Vec<String> = Vec::new();
     let mut at = 8;
-    while let Some(next) = bytes.get(at..).and_then(|rest| rest.iter().position(|b| *b == b'-')) {
+    while let Some(next) = bytes
+        .get(at..)
+        .and_then(|rest| rest.iter().position(|b| *b == b'-'))
+    {
         let start = at + next - 8;
         at += next + 1;
         let Some(candidate) = text.get(start..start + LENGTH) else {
@@ -783,8 +808,19 @@ pub(super) fn uuids(text: &str) -> Vec<String> {
 /// Whether a text has a word for something that went wrong.
 pub(super) fn names_an_error(text: &str) -> bool {
     const WORDS: [&str; 13] = [
-        "rror", "RROR", "xception", "OPERATION_", "ailed", "ailure", "FAIL", "raceback", "nvalid", "orbidden",
-        "efused", "enied", "annot ",
+        "rror",
+        "RROR",
+        "xception",
+        "OPERATION_",
+        "ailed",
+        "ailure",
+        "FAIL",
+        "raceback",
+        "nvalid",
+        "orbidden",
+        "efused",
+        "enied",
+        "annot ",
     ];
     WORDS.iter().any(|word| text.contains(word))
 }

@@ -5,9 +5,7 @@ use serde_json::Value;
 use super::Start;
 use crate::{
     json::{Json, with_js_numbers},
-    json_patch::{
-        Applied, Document, Effect, Failure, Operation, Options, PathPart, Removal, Stamp, apply,
-    },
+    json_patch::{Applied, Document, Effect, Failure, Operation, Options, PathPart, Removal, Stamp, apply},
     pipeline::provenance::pointer,
 };
 
@@ -69,8 +67,9 @@ pub fn replay(start: &Start, options: Options) -> Result<Replay, Verdict> {
         .patch
         .as_ref()
         .ok_or(Verdict::Incomplete("the log has no patch"))?;
-    let operations =
-        operations(patch).ok_or(Verdict::Incomplete("what the log has as the patch set is no list"))?;
+    let operations = operations(patch).ok_or(Verdict::Incomplete(
+        "what the log has as the patch set is no list",
+    ))?;
     let (document, applied) = run(before, &operations, options);
     let Applied {
         effects,
@@ -179,7 +178,12 @@ pub fn differences(ours: &Value, logged: &Value) -> Vec<Difference> {
     found
 }
 
-fn compare(ours: Option<&Value>, logged: Option<&Value>, path: &mut Vec<PathPart>, found: &mut Vec<Difference>) {
+fn compare(
+    ours: Option<&Value>,
+    logged: Option<&Value>,
+    path: &mut Vec<PathPart>,
+    found: &mut Vec<Difference>,
+) {
     match (ours, logged) {
         (Some(Value::Object(a)), Some(Value::Object(b))) => {
             for name in a.keys().chain(b.keys().filter(|name| !a.contains_key(*name))) {
@@ -218,7 +222,10 @@ mod tests {
         );
         let paths: Vec<&str> = found.iter().map(|difference| &*difference.path).collect();
         assert_eq!(paths, ["/a/1/b", "/a/2", "/c", "/e~1f"]);
-        assert_eq!((found[1].ours.clone(), found[1].logged.clone()), (None, Some(json!(4))));
+        assert_eq!(
+            (found[1].ours.clone(), found[1].logged.clone()),
+            (None, Some(json!(4)))
+        );
         assert_eq!(found[3].logged, Some(Value::Null));
     }
 }

@@ -35,10 +35,12 @@ pub(super) fn in_json_line(line: &str) -> Option<Timestamp> {
     }
     let parts = [line.get(..line.len().min(LOOKED_AT)), line.get(start..)];
     parts.into_iter().flatten().find_map(|part| {
-        let number = ["\"time\":", "\"ts\":", "\"timestamp\":"].into_iter().find_map(|name| {
-            let (_, value) = part.split_once(name)?;
-            since_1970(value.trim_start())
-        });
+        let number = ["\"time\":", "\"ts\":", "\"timestamp\":"]
+            .into_iter()
+            .find_map(|name| {
+                let (_, value) = part.split_once(name)?;
+                since_1970(value.trim_start())
+            });
         number.or_else(|| find(part).map(|found| found.time))
     })
 }
@@ -52,7 +54,12 @@ fn since_1970(text: &str) -> Option<Timestamp> {
         return Timestamp::from_millisecond(number).ok();
     }
     let fraction = rest.strip_prefix('.').unwrap_or_default();
-    let digits: String = fraction.chars().take_while(char::is_ascii_digit).chain("000".chars()).take(3).collect();
+    let digits: String = fraction
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .chain("000".chars())
+        .take(3)
+        .collect();
     Timestamp::from_millisecond(number.checked_mul(1000)?.checked_add(digits.parse().ok()?)?).ok()
 }
 
@@ -76,7 +83,11 @@ pub(super) fn at(line: &str, start: usize) -> Option<Found> {
     let mut end = start + SHAPE.len();
     let mut text = format!("{}T{}", line.get(start..start + 10)?, line.get(start + 11..end)?);
     if let Some(b'.' | b',') = bytes.get(end) {
-        let digits = bytes.get(end + 1..)?.iter().take_while(|b| b.is_ascii_digit()).count();
+        let digits = bytes
+            .get(end + 1..)?
+            .iter()
+            .take_while(|b| b.is_ascii_digit())
+            .count();
         if digits > 0 {
             text.push('.');
             text.push_str(line.get(end + 1..end + 1 + digits.min(9))?);
@@ -103,8 +114,8 @@ pub(super) fn at(line: &str, start: usize) -> Option<Found> {
     })
 }
 
-/// The text without each RFC 3339 time that is followed by a blank: kubelets before 1.27 put one between the pieces
-/// of a line that the container runtime had split.
+/// The text without each RFC 3339 time that is followed by a blank: older kubelets put one between the pieces of a long
+/// line that the container runtime had split.
 pub(super) fn without(text: &str) -> Option<String> {
     let mut kept = String::new();
     let mut done = 0;
@@ -135,7 +146,10 @@ mod tests {
     fn times_are_read_in_the_forms_that_loggers_write() {
         for (line, time) in [
             ("2026-11-24T12:00:00Z x", "2026-11-24T12:00:00Z"),
-            ("2026-11-24T12:00:00.123456789Z x", "2026-11-24T12:00:00.123456789Z"),
+            (
+                "2026-11-24T12:00:00.123456789Z x",
+                "2026-11-24T12:00:00.123456789Z",
+            ),
             ("2026-11-24T12:00:00+01:00 x", "2026-11-24T11:00:00Z"),
             ("2026-11-24 12:00:00,250 INFO", "2026-11-24T12:00:00.25Z"),
             ("[2026-11-24 12:00:00] x", "2026-11-24T12:00:00Z"),
@@ -144,7 +158,13 @@ mod tests {
             let found = find(line).unwrap_or_else(|| panic!("{line}"));
             assert_eq!(found.time, time.parse().unwrap(), "{line}");
         }
-        for line in ["", "2026-13-24T12:00:00Z", "2026-11-24", "12026-11-24T12:00:00Z", "ünïcode 日本"] {
+        for line in [
+            "",
+            "2026-13-24T12:00:00Z",
+            "2026-11-24",
+            "12026-11-24T12:00:00Z",
+            "ünïcode 日本",
+        ] {
             assert!(find(line).is_none(), "{line}");
         }
     }
