@@ -841,8 +841,8 @@ impl Run<'_> {
 impl Finished {
     fn report(&self) -> Map<String, Value> {
         let mut map = self.origin.report();
-        map.insert("lines".to_owned(), json!(self.lines));
-        map.insert("bytes".to_owned(), json!(self.bytes));
+        map.insert("lines_read".to_owned(), json!(self.lines));
+        map.insert("bytes_read".to_owned(), json!(self.bytes));
         map.insert("records".to_owned(), json!(self.markers));
         let (from, to) = self.times.unzip();
         map.insert("from".to_owned(), json!(from.map(|time| time.to_string())));

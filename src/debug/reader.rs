@@ -19,8 +19,10 @@ use crate::{
 pub const MAX_RECORD: usize = 16 << 20;
 /// How much of a line that is no record is kept.
 const MAX_LINE: usize = 64 << 10;
-/// How many lines of one string inside a line are looked at.
+/// How many strings inside one another are opened.
 const MAX_NESTED: usize = 3;
+/// How many markers are looked at on one line. Each may cost a pass over the rest of it.
+const MAX_MARKERS: usize = 64;
 
 /// What stands before a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -332,7 +334,10 @@ impl Reader {
     fn fresh(&mut self, body: &str, context: &Context, sink: &mut dyn FnMut(Item)) {
         let mut rest = body;
         let mut met = false;
-        while let Some((marker, range)) = find_marker(rest) {
+        for _ in 0..MAX_MARKERS {
+            let Some((marker, range)) = find_marker(rest) else {
+                break;
+            };
             let prefix = rest.get(..range.start).unwrap_or_default();
             let value = rest.get(range.end..).unwrap_or_default();
             let open = || Open::new(marker, prefix, body, context);
@@ -705,24 +710,21 @@ fn may_be_loose(text: &str) -> bool {
     !inside.starts_with(['"', '{', '[', '}', ']'])
 }
 
-/// The next marker that stands as a word of its own, and its bytes.
+/// The next marker that stands as a word of its own, and its bytes. One pass: a line may be nothing but markers.
 fn find_marker(text: &str) -> Option<(Marker, Range<usize>)> {
-    let word = |at: usize| {
-        !text
-            .get(..at)
+    text.match_indices('=').find_map(|(at, _)| {
+        let end = at + 1;
+        let before = text.get(..end)?;
+        let marker = [Marker::Before, Marker::After, Marker::Patch]
+            .into_iter()
+            .find(|marker| before.ends_with(marker.text()))?;
+        let start = end - marker.text().len();
+        let word = !text
+            .get(..start)
             .and_then(|before| before.chars().next_back())
-            .is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
-    };
-    let first = |marker: Marker| {
-        let mut found = text.match_indices(marker.text()).map(|(at, _)| at);
-        found
-            .find(|at| word(*at) || is_behind_escape(text, *at))
-            .map(|at| (marker, at..at + marker.text().len()))
-    };
-    [Marker::Before, Marker::Patch, Marker::After]
-        .into_iter()
-        .filter_map(first)
-        .min_by_key(|(_, range)| range.start)
+            .is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+        (word || is_behind_escape(text, start)).then_some((marker, start..end))
+    })
 }
 
 /// Whether the letter before the marker belongs to an escape such as `\n`.
@@ -737,7 +739,10 @@ fn is_behind_escape(text: &str, at: usize) -> bool {
 /// Whether a line holds a marker with a value behind it: then it is no part of another value.
 fn starts_a_value(text: &str) -> bool {
     let mut rest = text;
-    while let Some((marker, range)) = find_marker(rest) {
+    for _ in 0..MAX_MARKERS {
+        let Some((marker, range)) = find_marker(rest) else {
+            break;
+        };
         rest = rest.get(range.end..).unwrap_or_default();
         let value = rest.trim_start();
         if value.starts_with(['{', '[']) || (marker != Marker::Patch && value.is_empty()) {
