@@ -39,6 +39,7 @@ pub mod check;
 pub mod cli;
 pub mod cluster;
 pub mod debug;
+pub mod dry_run;
 pub mod json;
 pub mod json_patch;
 pub mod output;

@@ -23,8 +23,9 @@ use crate::{
 
 use super::{
     CommandError, Exit,
+    cluster::Purpose,
     connection::ConnectionArgs,
-    select::{holds, project_id, resolve_license},
+    select::{ProjectArgs, holds, project_id, resolve_license},
     sources::{SourceArgs, WhatIfArgs, site_with},
 };
 
@@ -177,7 +178,7 @@ struct Finished {
     times: Option<(Timestamp, Timestamp)>,
 }
 
-pub(super) fn debug(ui: &Ui, args: &Args, connection: &ConnectionArgs) -> Result<Exit, CommandError> {
+pub(super) fn debug(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Result<Exit, CommandError> {
     let stdin = args.log.iter().filter(|file| file.as_os_str() == "-").count();
     let sources_stdin = args.sources.filename.iter().any(|file| file.as_os_str() == "-");
     if stdin > 1 || (stdin > 0 && sources_stdin) {
@@ -190,7 +191,26 @@ pub(super) fn debug(ui: &Ui, args: &Args, connection: &ConnectionArgs) -> Result
         .iter()
         .map(|argument| project_id(argument))
         .collect::<Result<_, _>>()?;
-    let sources = args.sources.read(ui, &WhatIfArgs::default())?;
+    if args.log.is_empty() && args.sources.offline {
+        return Err(CommandError::usage(
+            "--offline forbids to read the cluster's logs; give a log with --log",
+        ));
+    }
+    let mut sources = args.sources.read(ui, &WhatIfArgs::default())?;
+    if args.log.is_empty() {
+        // The logs can be read without the template, only not compared with it.
+        let projects = ProjectArgs::default();
+        let template = sources.add_cluster(ui, connection, &args.sources, &projects, &ids, Purpose::Render);
+        match template {
+            Err(error) if error.exit != Exit::Interrupted => {
+                ui.warning(&format!(
+                    "the pods before patches cannot be compared: {}",
+                    error.message
+                ));
+            }
+            other => other?,
+        }
+    }
     let wanted = wanted(args, &sources.snapshot, ids)?;
     let site = site_with(&sources, &args.sources, Default::default(), false)?;
     let mut run = Run {

@@ -6,17 +6,21 @@ use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 use crate::output::ui::{ColorChoice, Ui};
 
+mod calibrate;
+mod cluster;
 mod connection;
 mod debug;
 mod editor;
 mod exit;
 mod external_diff;
+mod licenses;
 mod parallel;
 mod patch_diff;
 mod quota;
 mod render;
 mod report;
 mod select;
+mod snapshot;
 mod sources;
 mod version;
 
@@ -68,6 +72,8 @@ enum Command {
     PatchDiff(Box<patch_diff::Args>),
     Quota(Box<quota::Args>),
     Debug(Box<debug::Args>),
+    Licenses(Box<licenses::Args>),
+    Snapshot(Box<snapshot::Args>),
     Version(version::Args),
 }
 
@@ -84,10 +90,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Color::Never => ColorChoice::Never,
     });
     let result = cli.connection.check().and_then(|()| match &cli.command {
-        Command::Render(args) => render::render(&ui, args),
-        Command::PatchDiff(args) => patch_diff::patch_diff(&ui, args),
+        Command::Render(args) => render::render(&ui, &cli.connection, args),
+        Command::PatchDiff(args) => patch_diff::patch_diff(&ui, &cli.connection, args),
         Command::Quota(args) => quota::quota(&ui, args),
-        Command::Debug(args) => debug::debug(&ui, args, &cli.connection),
+        Command::Debug(args) => debug::debug(&ui, &cli.connection, args),
+        Command::Licenses(args) => licenses::licenses(&ui, args),
+        Command::Snapshot(args) => snapshot::snapshot(&ui, &cli.connection, args),
         Command::Version(args) => version::version(&ui, args),
     });
     match result {
