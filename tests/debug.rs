@@ -99,7 +99,7 @@ fn a_start_is_read_whatever_surrounds_its_records() {
         assert_eq!(start["replay"], json!({"result": "same"}), "{layout}");
         assert_eq!(
             start["template"],
-            json!({"same": true, "differences": []}),
+            json!({"same": true, "differences": [], "assumptions": []}),
             "{layout}"
         );
         let owners: Vec<(&str, u64)> = start["operations"]
@@ -353,8 +353,36 @@ fn another_pod_before_patches_than_ours_is_shown() {
     let log = log("line", &other, &patch());
     let run = debug(&log, &["--example"]).code(0);
     let told = "the pod that the sources give before patches has 1 difference: \
-                /spec/containers/0/resources/limits/memory: ours \"16000Mi\", logged \"4000M\"";
+                spec.containers[0].resources.limits.memory: ours \"16000Mi\", logged \"4000M\"";
     assert!(unfolded(&run).contains(told), "{}", run.stdout);
+}
+
+#[test]
+fn the_assumption_that_speaks_for_a_difference_is_named() {
+    let mut other = before();
+    let resources = &mut other["spec"]["containers"][0]["resources"];
+    let text = resources.to_string().replace("Mi\"", "M\"");
+    *resources = serde_json::from_str(&text).unwrap();
+    let milli = resources["requests"]["cpu"]
+        .as_str()
+        .unwrap()
+        .trim_end_matches('m')
+        .to_owned();
+    let cores: f64 = milli.parse::<f64>().unwrap() / 1000.0;
+    resources["requests"]["cpu"] = json!(cores.to_string());
+    let log = log("line", &other, &patch());
+    let run = debug(&log, &["--example"]).code(0);
+    for told in [
+        "assumptions.memory_suffix: M would give what the log has in spec.containers[0].resources.",
+        "assumptions.cpu_format: decimal would give what the log has in spec.containers[0].resources.requests.cpu",
+    ] {
+        assert!(unfolded(&run).contains(told), "{}", run.stdout);
+    }
+    let set = "assumptions: {memory_suffix: M, cpu_format: decimal}\n";
+    let sandbox = Sandbox::new().file("manage.log", &log).file("site.yaml", set);
+    let run = sandbox.run(&["debug", "--log", "manage.log", "--example", "-f", "site.yaml"]);
+    run.code(0)
+        .prints("the pod that the sources give before patches is the same");
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::{
         ui::{Output, Ui},
         yaml::PathPart,
     },
+    pipeline::provenance::field_path,
     snapshot::Snapshot,
 };
 
@@ -844,7 +845,7 @@ impl Run<'_> {
                 for difference in found.iter().take(MOST_DIFFERENCES) {
                     let line = format!(
                         "{}: ours {}, logged {}",
-                        escape::line(&difference.path),
+                        escape::line(&field_path(&difference.path)),
                         shown(&difference.ours),
                         shown(&difference.logged)
                     );
@@ -852,6 +853,19 @@ impl Run<'_> {
                 }
                 if found.len() > MOST_DIFFERENCES {
                     item(text, "", &format!("and {} more", found.len() - MOST_DIFFERENCES));
+                }
+                for spoken in &judged.assumptions {
+                    let fields: Vec<&str> = spoken.fields.iter().take(3).map(String::as_str).collect();
+                    let more = match spoken.fields.len().saturating_sub(fields.len()) {
+                        0 => String::new(),
+                        more => format!(" and {more} more"),
+                    };
+                    let line = format!(
+                        "assumptions.{} would give what the log has in {}{more}",
+                        spoken.setting,
+                        fields.join(", ")
+                    );
+                    item(text, "", &escape::line(&line));
                 }
             }
         }
