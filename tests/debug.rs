@@ -459,6 +459,22 @@ fn without_the_helm_value_errors_are_told_and_how_to_set_it() {
 }
 
 #[test]
+fn a_limit_range_is_blamed_on_the_quota_that_the_template_took() {
+    let log = format!(
+        "{}2026-11-24T12:00:09Z ERROR pods \"project-{LAB}\" is forbidden: maximum memory usage per Container is 8Gi, but \
+         limit is 16000Mi\n",
+        log("line", &before(), &patch())
+    );
+    let report = report(&log, &["--example"]);
+    let fault = &report["starts"][0]["errors"][0]["faults"][0];
+    assert_eq!(fault["field"], "spec.containers[0].resources.limits[memory]");
+    assert_eq!(
+        (&fault["blame"][0]["by"], &fault["blame"][0]["field"]),
+        (&json!("quota"), &json!("memory_limit"))
+    );
+}
+
+#[test]
 fn if_nothing_matches_it_says_what_it_has_read() {
     let log = log("line", &before(), &patch());
     debug(&log, &[OTHER])

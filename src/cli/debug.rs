@@ -415,7 +415,7 @@ impl Run<'_> {
             query.extend(since.as_deref().map(|seconds| ("sinceSeconds", seconds)));
             query.extend(tail.as_deref().map(|lines| ("tailLines", lines)));
             let path = format!("{pods_path}/{pod}/log");
-            match self.read_pod(&cluster, &path, &query, origin) {
+            match self.read_pod(&cluster, &path, &query, &origin) {
                 // There is no such log (any more): the container has not started, or its log was rotated away.
                 Err(Broken::Request(RequestError::Status(status))) if matches!(status.code, 400 | 404) => {
                     if !previous {
@@ -444,7 +444,7 @@ impl Run<'_> {
         cluster: &Cluster,
         path: &str,
         query: &[(&str, &str)],
-        origin: Origin,
+        origin: &Origin,
     ) -> Result<(), Broken> {
         let mut stream = cluster.run(cluster.session().stream(path, query))?;
         let mut reading = Reading::new(origin.clone());
@@ -455,7 +455,7 @@ impl Run<'_> {
                 Some(Ok(chunk)) => {
                     let mut told = Vec::new();
                     reading.feed(&chunk, &mut told);
-                    self.tell_all(&origin, told)?;
+                    self.tell_all(origin, told)?;
                 }
             }
         };

@@ -240,7 +240,7 @@ impl Reader {
         }
         if let Some(open) = self.open.take() {
             let why = "cut off: the log ends inside the value".to_owned();
-            self.give_up(open, &why, sink);
+            self.give_up(&open, &why, sink);
         }
     }
 
@@ -322,11 +322,11 @@ impl Reader {
             _ if starts_a_value(body) => {
                 let why = format!("cut off: another record starts on line {}", context.number);
                 open.take_back();
-                self.give_up(open, &why, sink);
+                self.give_up(&open, &why, sink);
                 self.fresh(body, context, sink);
             }
             Added::GoesOn => self.open = Some(open),
-            Added::Broken(why) => self.give_up(open, &why, sink),
+            Added::Broken(why) => self.give_up(&open, &why, sink),
         }
     }
 
@@ -511,14 +511,14 @@ impl Reader {
     }
 
     /// Says that a value cannot be read, and looks again at the lines behind its end: they are the log's own.
-    fn give_up(&mut self, open: Open, why: &str, sink: &mut dyn FnMut(Item)) {
+    fn give_up(&mut self, open: &Open, why: &str, sink: &mut dyn FnMut(Item)) {
         let best = open.stripped.as_ref().unwrap_or(&open.raw);
         let good = match json::parse(&best.text) {
             Err(error) if !is_incomplete(&error, &best.text) => error.line - 1,
             _ => open.starts.len() + 1,
         };
         self.unreadable(
-            &open,
+            open,
             open.first + good.saturating_sub(1) as u64,
             why.to_owned(),
             sink,
