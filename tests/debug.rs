@@ -449,7 +449,7 @@ fn without_the_helm_value_errors_are_told_and_how_to_set_it() {
         let run = debug(&format!("{noise}{log}"), &[LAB, "--example"]).code(0).says(
             "note: the logs hold no record of a pod; to have them, set manage.dbg_project_patching: \"1\"",
         );
-        let told = "spec.volumes[6].name: by license \"storage extra\" 5e0a9e17, operation 2";
+        let told = "spec.volumes[6].name by license \"storage extra\" 5e0a9e17, operation 2";
         assert!(unfolded(&run).contains(told), "{}", run.stdout);
         run.prints(&format!(
             "project {LAB}  an error without a record of its start\n"

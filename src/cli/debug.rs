@@ -51,8 +51,8 @@ const HOW_TO_SET: &str = "set manage.dbg_project_patching: \"1\" in the HELM val
 /// set gives the same pod, whether our own pod before patches is the same, and what the errors that follow mean.
 /// Without that HELM value it tells the errors alone.
 ///
-/// Without PROJECT it tells of all projects in the logs. Licenses and template come from -f or --example; without
-/// them they are left out.
+/// Without PROJECT it tells of all projects in the logs. Whose the operations are it can tell where -f or --example give
+/// licenses; the template is the cluster's where neither gives one and the logs are the cluster's too.
 ///
 /// Exit codes: 0 done; 1 nothing in the logs is of these projects, or our application of a patch set gives another pod
 /// than CoCalc's; 2 wrong usage or input, or the logs could not be read.
@@ -913,14 +913,11 @@ fn error_text(text: &mut String, told: &ErrorTold) {
         item(text, "", &escape::line(sentence));
     }
     for (fault, blame) in explanation.faults.iter().zip(&told.blame) {
-        let names: Vec<String> = blame.iter().map(blame_text).collect();
-        if !names.is_empty() {
-            let line = format!(
-                "{}: by {}",
-                escape::line(&fault.field),
-                escape::line(&names.join("; "))
-            );
-            item(text, "", &line);
+        if !blame.is_empty() {
+            item(text, "", &escape::line(&fault.field));
+        }
+        for blame in blame {
+            item(text, "", &format!("  by {}", escape::line(&blame_text(blame))));
         }
     }
 }
