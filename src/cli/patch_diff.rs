@@ -888,7 +888,7 @@ impl Comparison {
                 let findings: Vec<Value> = own
                     .map(|(_, finding)| Value::Object(finding_json(finding)))
                     .collect();
-                json!({"op": operation.op(), "path": operation.path(), "effect": effect_name(*effect), "findings": findings})
+                json!({"op": operation.op(), "path": operation.path(), "effect": effect.as_str(), "findings": findings})
             };
             patch.operations.iter().enumerate().map(operation).collect()
         };
@@ -1076,20 +1076,6 @@ fn short(patch: &Patch) -> String {
         patch.title.clone()
     } else {
         patch.license.get(..8).unwrap_or(&patch.license).to_owned()
-    }
-}
-
-fn effect_name(effect: Effect) -> &'static str {
-    match effect {
-        Effect::Added => "added",
-        Effect::Replaced => "replaced",
-        Effect::Removed => "removed",
-        Effect::Moved => "moved",
-        Effect::Copied => "copied",
-        Effect::Tested => "tested",
-        Effect::Nothing => "nothing",
-        Effect::Failed => "failed",
-        Effect::NotReached => "not reached",
     }
 }
 

@@ -210,12 +210,15 @@ fn refusal(status: &Status, replay: Option<&Replay>) -> Explanation {
         from: "API server",
         ..Explanation::default()
     };
-    let named = if status.causes.is_empty() {
+    let sent = replay.and_then(|replay| replay.document.to_value().ok());
+    let mut named = if status.causes.is_empty() {
         fields(&status.message)
     } else {
         status.causes.clone()
     };
-    let sent = replay.and_then(|replay| replay.document.to_value().ok());
+    if let Some(sent) = &sent {
+        named.extend(limit_range(&status.message, sent));
+    }
     let known = sent.as_ref().map(check_pod).unwrap_or_default();
     for (field, message) in named {
         let found = known
@@ -254,6 +257,51 @@ fn refusal(status: &Status, replay: Option<&Replay>) -> Explanation {
         });
     }
     explanation
+}
+
+/// The fields that a LimitRange forbids. Its plugin names none, only what it compared: `maximum memory usage per
+/// Container is 8Gi, but limit is 16000Mi`.
+fn limit_range(message: &str, pod: &Value) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let between = " usage per Container is ";
+    for (at, _) in message.match_indices(between) {
+        let (head, tail) = message.split_at(at);
+        let Some(start) = head.rfind("maximum ").max(head.rfind("minimum ")) else {
+            continue;
+        };
+        let resource = head.get(start..).and_then(|head| head.split_whitespace().nth(1));
+        let (Some(resource), Some((_, but))) = (resource, tail.split_once("but ")) else {
+            continue;
+        };
+        let mut words = but.split_whitespace();
+        let list = match words.next() {
+            Some("limit") => "limits",
+            Some("request") => "requests",
+            _ => continue,
+        };
+        let Some(amount) = words.nth(1).map(|word| word.trim_end_matches([',', '.', ']'])) else {
+            continue;
+        };
+        let end = tail.find(amount).map_or(tail.len(), |start| start + amount.len());
+        let said = format!(
+            "{}{}",
+            head.get(start..).unwrap_or_default(),
+            tail.get(..end).unwrap_or_default()
+        );
+        let containers = pod.pointer("/spec/containers").and_then(Value::as_array);
+        for (i, container) in containers.into_iter().flatten().enumerate() {
+            let value = container
+                .get("resources")
+                .and_then(|resources| resources.get(list)?.get(resource));
+            if value.and_then(Value::as_str) == Some(amount) {
+                found.push((
+                    format!("spec.containers[{i}].resources.{list}[{resource}]"),
+                    said.clone(),
+                ));
+            }
+        }
+    }
+    found
 }
 
 /// The operation that wrote the value at a path, or its nearest parent, or that removed it.
@@ -354,4 +402,94 @@ fn fields(message: &str) -> Vec<(String, String)> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_fields_of_a_refusal_are_found_in_its_words() {
+        let named = |message: &str| -> Vec<(String, String)> { fields(message) };
+        let pair = |field: &str, words: &str| (field.to_owned(), words.to_owned());
+        assert_eq!(
+            named(
+                "Pod \"project-x\" is invalid: [spec.volumes[7].name: Duplicate value: \"lab\", \
+                 spec.containers[0].resources.requests[memory]: Invalid value: \"2Gi\": must be less]"
+            ),
+            [
+                pair("spec.volumes[7].name", "Duplicate value: \"lab\""),
+                pair(
+                    "spec.containers[0].resources.requests[memory]",
+                    "Invalid value: \"2Gi\": must be less"
+                ),
+            ]
+        );
+        assert_eq!(
+            named("strict decoding error: unknown field \"spec.nodeSelecter\""),
+            [pair("spec.nodeSelecter", "")]
+        );
+        assert_eq!(
+            named(
+                "json: cannot unmarshal number into Go struct field EnvVar.spec.containers.env.value of type string"
+            ),
+            [pair("spec.containers.env.value", "")]
+        );
+        assert_eq!(named("exceeded quota: pods, requested: pods=1"), []);
+    }
+
+    #[test]
+    fn a_field_leads_as_far_into_the_pod_as_it_is_there() {
+        let pod = json!({"metadata": {"labels": {"a.b/c": "x"}}, "spec": {"volumes": [{"name": "v"}]}});
+        let at = |field: &str| path_of(field, &pod).map(|path| pointer(&path));
+        assert_eq!(
+            at("spec.volumes[0].name").as_deref(),
+            Some("/spec/volumes/0/name")
+        );
+        assert_eq!(
+            at("metadata.labels[a.b/c]").as_deref(),
+            Some("/metadata/labels/a.b~1c")
+        );
+        assert_eq!(
+            at("metadata.labels.a.b/c").as_deref(),
+            Some("/metadata/labels/a.b~1c")
+        );
+        assert_eq!(at("spec.volumes[3].name").as_deref(), Some("/spec/volumes/3"));
+        assert_eq!(at("spec.nothing.there").as_deref(), Some("/spec/nothing"));
+        assert_eq!(at("spec.volumes.name"), None);
+    }
+
+    #[test]
+    fn a_limit_range_names_no_field_and_is_blamed_by_its_amount() {
+        let pod = json!({"spec": {"containers": [
+            {"resources": {"limits": {"memory": "1Gi"}}},
+            {"resources": {"limits": {"memory": "16000Mi"}, "requests": {"cpu": "20m"}}},
+        ]}});
+        let message = "pods \"p\" is forbidden: [maximum memory usage per Container is 8Gi, but limit is 16000Mi, minimum \
+                       cpu usage per Container is 100m, but request is 20m]";
+        let pair = |field: &str, words: &str| (field.to_owned(), words.to_owned());
+        assert_eq!(
+            limit_range(message, &pod),
+            [
+                pair(
+                    "spec.containers[1].resources.limits[memory]",
+                    "maximum memory usage per Container is 8Gi, but limit is 16000Mi"
+                ),
+                pair(
+                    "spec.containers[1].resources.requests[cpu]",
+                    "minimum cpu usage per Container is 100m, but request is 20m"
+                ),
+            ]
+        );
+        assert_eq!(limit_range("maximum  usage per Container is", &pod), []);
+    }
+
+    #[test]
+    fn what_is_no_known_error_is_shown_as_it_is_and_cut() {
+        let told = explain(&format!("  cannot connect {}", "x".repeat(1000)), None);
+        assert!(told.message.starts_with("cannot connect xxx") && told.message.ends_with(" …"));
+        assert_eq!((told.from, told.faults.len()), ("", 0));
+    }
 }

@@ -19,19 +19,24 @@ fn is_secret(name: &str) -> bool {
 
 /// Masks the values of secret environment variables in two versions of a pod.
 pub fn pods(before: &Value, after: &Value) -> (Value, Value) {
+    versions(before, after, ["*** (before)", "*** (after)"])
+}
+
+/// [`pods`] with other texts for a secret that is not the same in the two versions.
+pub fn versions(before: &Value, after: &Value, differs: [&str; 2]) -> (Value, Value) {
     let (mut masked_before, mut masked_after) = (before.clone(), after.clone());
     each_secret(&mut masked_before, &mut |name, value| {
         *value = Value::from(if same(after, name, value) {
             "***"
         } else {
-            "*** (before)"
+            differs[0]
         });
     });
     each_secret(&mut masked_after, &mut |name, value| {
         *value = Value::from(if same(before, name, value) {
             "***"
         } else {
-            "*** (after)"
+            differs[1]
         });
     });
     (masked_before, masked_after)
