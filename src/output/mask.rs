@@ -9,7 +9,7 @@ use serde_json::Value;
 const EXTRA_ENV: &str = "COCALC_EXTRA_ENV";
 
 /// Whether a variable of this name is masked.
-fn is_secret(name: &str) -> bool {
+pub(crate) fn is_secret(name: &str) -> bool {
     let name = name.to_uppercase();
     name == EXTRA_ENV
         || ["TOKEN", "SECRET", "PASSWORD", "KEY"]
