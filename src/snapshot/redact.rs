@@ -176,7 +176,7 @@ impl Redactor {
             Json::Map(_) => map_members(entry, |name, value| {
                 Some(match value {
                     Json::Map(_) if *name == "quota" => self.quota(value),
-                    value => self.json(value),
+                    value => self.member(name, value),
                 })
             }),
             other => self.json(other),
@@ -215,7 +215,7 @@ impl Redactor {
             Json::Map(_) => map_members(quota, |name, value| {
                 Some(match value {
                     Json::String(text) if *name == "patch" => Json::string(&self.patch(text)),
-                    value => self.json(value),
+                    value => self.member(name, value),
                 })
             }),
             other => self.json(other),
@@ -307,12 +307,10 @@ impl Redactor {
                     .and_then(Json::as_str)
                     .filter(|name| is_secret(name));
                 Json::map(map.iter().map(|(name, value)| {
-                    let new = match (name.as_str(), value, tail, secret) {
-                        (Some("env"), Json::List(_) | Json::Map(_), ..) | (Some("value"), _, Some(_), _) => {
-                            self.env(value)
-                        }
-                        (Some("value"), _, None, Some(secret)) => self.leaf(secret, value),
-                        _ => self.json(value),
+                    let new = match (name.as_str(), tail, secret) {
+                        (Some("value"), Some(()), _) => self.env(value),
+                        (Some("value"), None, Some(secret)) => self.leaf(secret, value),
+                        _ => self.member(name, value),
                     };
                     let user = name.as_str().and_then(|name| self.users.get(name));
                     (
@@ -322,6 +320,14 @@ impl Redactor {
                 }))
             }
             scalar => scalar.clone(),
+        }
+    }
+
+    /// A member of any map. A label may be called `env`, but is a string.
+    fn member(&mut self, name: &JsString, value: &Json) -> Json {
+        match value {
+            Json::List(_) | Json::Map(_) if *name == "env" => self.env(value),
+            _ => self.json(value),
         }
     }
 
@@ -383,7 +389,7 @@ impl Redactor {
                 Some(if *name == "quota" {
                     self.quota(value)
                 } else {
-                    self.json(value)
+                    self.member(name, value)
                 })
             }),
             _ => self.all(json),
