@@ -936,9 +936,10 @@ fn piped(database: &Postgres, statement: &str) -> String {
 
 #[test]
 fn what_the_statement_prints_gives_the_answers_of_the_rows() {
+    let database = Postgres::start();
     for seed in seeds().take(12) {
         let site = random_site(&mut random(seed), false);
-        let database = Postgres::start();
+        database.psql("TRUNCATE server_settings, site_licenses, projects");
         insert(&database, &site);
         let mut rest = site.clone();
         for table in [
