@@ -233,6 +233,9 @@ fn license(random: &mut Random, id: &str, nul: bool) -> Value {
     if random.one_in(6) {
         quota[text(random, nul)] = value(random, nul, 2);
     }
+    if random.one_in(8) {
+        quota["disk"] = json!(TOO_LARGE);
+    }
     row["quota"] = if random.one_in(10) { Value::Null } else { quota };
     row
 }
@@ -255,16 +258,31 @@ fn row_of_project(random: &mut Random, n: u32, nul: bool) -> Value {
         "22222222-2222-4222-8222-222222222221": {"group": "collaborator", "upgrades": {"memory": 0.3, "cores": 0.1}},
         (text(random, nul)): value(random, nul, 1),
     });
+    let mut env = if random.one_in(8) {
+        value(random, nul, 2)
+    } else {
+        map(random, nul, 1)
+    };
+    if let (Some(env), true) = (env.as_object_mut(), random.one_in(6)) {
+        env.insert("LARGE".to_owned(), json!(TOO_LARGE));
+    }
     json!({
         "project_id": project(n), "title": text(random, nul), "users": users, "site_license": held,
         "settings": if random.one_in(3) { json!({"memory": random.of(NUMBERS), "disableInternet": true}) } else { Value::Null },
         "run_quota": if random.one_in(3) { map(random, nul, 2) } else { Value::Null },
-        "env": if random.one_in(8) { value(random, nul, 2) } else { map(random, nul, 1) },
+        "env": env,
         "state": if random.one_in(8) { Value::Null } else { json!({"state": random.of(&["running", "opened"])}) },
         "compute_image": if random.one_in(5) { json!(text(random, nul)) } else { json!("u") },
         "deleted": random.one_in(12),
     })
 }
+
+/// The text of a site, in which a number may be too large for a double, as jsonb holds it.
+fn text_of(site: &Value) -> String {
+    site.to_string().replace(&format!("\"{TOO_LARGE}\""), "-1e400")
+}
+
+const TOO_LARGE: &str = "@too large@";
 
 fn random_site(random: &mut Random, nul: bool) -> Value {
     let projects: Vec<Value> = (1..=4).map(|n| row_of_project(random, n, nul)).collect();
@@ -344,7 +362,7 @@ const OF_ALL: &[&[&str]] = &[
 fn a_snapshot_of_all_projects_gives_every_answer_byte_for_byte() {
     for seed in seeds() {
         let site = random_site(&mut random(seed), true);
-        let sandbox = Sandbox::new().file("site.json", &site.to_string());
+        let sandbox = Sandbox::new().file("site.json", &text_of(&site));
         let was = answers(&sandbox, OF_ALL, &["-f", "site.json"]);
         for format in ["yaml", "json"] {
             sandbox
@@ -384,7 +402,7 @@ fn a_snapshot_of_one_project_gives_its_answers_byte_for_byte() {
         let mut random = random(seed);
         let site = random_site(&mut random, true);
         let id = project(u32::try_from(1 + random.below(4)).unwrap());
-        let sandbox = Sandbox::new().file("site.json", &site.to_string());
+        let sandbox = Sandbox::new().file("site.json", &text_of(&site));
         let commands: &[&[&str]] = &[
             &["render", &id],
             &["render", &id, "--explain"],
@@ -441,7 +459,7 @@ fn running_projects_are_counted_although_they_are_not_in_the_file() {
             {"project_id": project(3), "site_license": {B: {}}},
         ],
     });
-    let sandbox = Sandbox::new().file("site.json", &site.to_string());
+    let sandbox = Sandbox::new().file("site.json", &text_of(&site));
     sandbox
         .run(&["snapshot", "-f", "site.json", &project(1), "--to", "one.yaml"])
         .code(0)
@@ -481,7 +499,7 @@ fn that_cocalc_cannot_count_a_license_survives_without_the_project_at_fault() {
             {"project_id": project(2), "site_license": {A: 5}, "state": {"state": "running"}},
         ],
     });
-    let sandbox = Sandbox::new().file("site.json", &site.to_string());
+    let sandbox = Sandbox::new().file("site.json", &text_of(&site));
     let said = format!("in project {} site_license[{A}] is no object", project(2));
     sandbox
         .run(&["quota", "-f", "site.json", &project(1)])
@@ -526,11 +544,48 @@ fn settings_that_no_pod_depends_on_are_left_out() {
     let site =
         json!({"server_settings": {"kucalc": "onprem", "email_smtp_password": "hunter2"}, "projects": []});
     let run = Sandbox::new()
-        .file("site.json", &site.to_string())
+        .file("site.json", &text_of(&site))
         .run(&["snapshot", "-f", "site.json", "--all"])
         .code(0)
         .prints("kucalc: onprem");
     assert!(!run.stdout.contains("hunter2"), "{}", run.stdout);
+}
+
+#[test]
+fn a_number_too_large_for_a_double_is_read_in_columns_and_nowhere_else() {
+    let site = |env: &str| {
+        format!(
+            "{{\"projects\": [{{\"project_id\": \"{}\", \"env\": {env}}}]}}",
+            project(1)
+        )
+    };
+    let digits = format!("1{}", "0".repeat(400));
+    for number in ["1e400", "1E+999", &digits] {
+        let sandbox = Sandbox::new().file(
+            "site.json",
+            &site(&format!("{{\"a\": [{number}, -{number}], \"b\": 1.5}}")),
+        );
+        for format in ["yaml", "json"] {
+            let run = sandbox
+                .run(&["snapshot", "-f", "site.json", "-o", format])
+                .code(0)
+                .prints("-1e999");
+            let again = sandbox
+                .run_with_stdin(&["snapshot", "-f", "-", "-o", format], &run.stdout)
+                .code(0);
+            assert_eq!(run.stdout, again.stdout);
+        }
+    }
+    let sandbox = Sandbox::new().file("site.json", "{\"template\": {\"a\": 1e400}}");
+    sandbox
+        .run(&["snapshot", "-f", "site.json"])
+        .code(2)
+        .says("site.json:1:24: a number too large for a double");
+    let sandbox = Sandbox::new().file("site.yaml", "server_settings: {a: .nan}");
+    sandbox
+        .run(&["snapshot", "-f", "site.yaml"])
+        .code(2)
+        .says("or none at all");
 }
 
 #[test]
@@ -839,7 +894,7 @@ fn hostile_sites_are_redacted_without_a_trace() {
         let mut site = random_site(&mut random(seed), true);
         let mut planted = 0;
         plant(&mut site, &mut planted);
-        let sandbox = Sandbox::new().file("site.json", &site.to_string());
+        let sandbox = Sandbox::new().file("site.json", &text_of(&site));
         let run = sandbox
             .run(&["snapshot", "-f", "site.json", "--all", "--redact", "-o", "json"])
             .code(0);
@@ -888,7 +943,7 @@ fn jsonb(value: &Value) -> String {
     if value.is_null() {
         "NULL".to_owned()
     } else {
-        format!("{}::jsonb", literal(&json!(value.to_string())))
+        format!("{}::jsonb", literal(&json!(text_of(value))))
     }
 }
 
@@ -958,7 +1013,7 @@ fn what_the_statement_prints_gives_the_answers_of_the_rows() {
             *value = json!(value.as_str().map_or_else(|| value.to_string(), str::to_owned));
         }
         let sandbox = Sandbox::new()
-            .file("rows.json", &rows.to_string())
+            .file("rows.json", &text_of(&rows))
             .file("rest.json", &rest.to_string());
         let statement = sandbox
             .run(&["snapshot", "--all", "--sql"])
