@@ -67,7 +67,7 @@ WITH chosen AS (
   SELECT id, title, activates, expires, last_used, run_limit, upgrades, quota, managers
   FROM site_licenses{held}
 ), running AS (
-  -- As CoCalc counts; where an entry is no object, its count fails.
+  -- As CoCalc counts, whose count fails where an entry is no object.
   SELECT held.key AS id,
          count(*) FILTER (WHERE CASE jsonb_typeof(held.value)
            WHEN 'object' THEN held.value - 'status' <> '{{}}'::jsonb WHEN 'array' THEN true ELSE false END) AS projects,
