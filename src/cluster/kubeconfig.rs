@@ -40,10 +40,13 @@ const NOTHING: &str = "Missing or incomplete configuration info.  Please point t
                        2. Via the KUBECONFIG environment variable\n  \
                        3. In your home directory as ~/.kube/config";
 
+const CONTEXT_NOT_FOUND: &str = "context was not found for specified context: ";
+
 /// Finds out how to reach the cluster. No credential plugin is run.
 pub(super) fn resolve(options: &Options, environment: &Environment) -> Result<Target, RequestError> {
     target(options, environment).map_err(|problems| {
         RequestError::Failed(match &problems.0[..] {
+            [one] if one.starts_with(CONTEXT_NOT_FOUND) => format!("Error in configuration: {one}"),
             [one] => format!("error: {one}"),
             many => format!("Error in configuration: \n* {}", many.join("\n* ")),
         })
@@ -230,8 +233,7 @@ fn select(kubeconfig: &Kubeconfig, options: &Options) -> Result<Selected, Proble
             (name, context)
         }
         (None, Some(name)) => {
-            let context = context_of(name)
-                .ok_or_else(|| format!("context was not found for specified context: {name}"))?;
+            let context = context_of(name).ok_or_else(|| format!("{CONTEXT_NOT_FOUND}{name}"))?;
             (name, context)
         }
         (None, None) => ("", Context::default()),
