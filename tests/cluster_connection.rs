@@ -4,6 +4,7 @@
 mod support;
 
 use std::{
+    io::{BufRead as _, BufReader},
     path::PathBuf,
     process::{Command, Stdio},
     sync::{Arc, Mutex, Weak},
@@ -412,6 +413,13 @@ fn a_silent_server_never_hangs_the_tool() {
         error.to_string(),
         "error: net/http: request canceled (Client.Timeout or context cancellation while reading body)"
     );
+    // A server that does not even shake hands.
+    let options_tls = Options {
+        server: Some(format!("https://{}", server.address())),
+        ..options.clone()
+    };
+    let error = get(&options_tls, "/x").unwrap_err();
+    assert!(matches!(error, RequestError::NoAnswer(_)), "{error:?}");
     let cluster = connect(&options);
     let error = cluster.run(async {
         let mut log = cluster.session().stream("/body", &[]).await.unwrap();
@@ -419,6 +427,50 @@ fn a_silent_server_never_hangs_the_tool() {
         log.next().await.unwrap().unwrap_err()
     });
     assert!(matches!(error, RequestError::NoEnd(_)), "{error:?}");
+    assert!(began.elapsed() < FOR_EVER);
+}
+
+#[test]
+fn ctrl_c_ends_a_request_and_at_other_times_the_process() {
+    const CHILD: &str = "COCALC_TEST_CTRL_C";
+    if let Some(url) = std::env::var_os(CHILD) {
+        let error = get(&at(url.into_string().unwrap()), "/x").unwrap_err();
+        println!("{error:?}");
+        // Nothing asks the cluster any more.
+        std::thread::sleep(FOR_EVER);
+        std::process::exit(1);
+    }
+    let server = FaultServer::start(|_, _| Answer::ThenSilence(Vec::new()));
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "ctrl_c_ends_a_request_and_at_other_times_the_process",
+            "--nocapture",
+        ])
+        .env(CHILD, server.url())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    while server.seen().is_empty() {
+        assert!(began.elapsed() < FOR_EVER, "the child asks nothing");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let pid = child.id().to_string();
+    let press = || {
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
+    press();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().ends_with("Interrupted")));
+    press();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(began.elapsed() < FOR_EVER);
 }
 
@@ -857,8 +909,9 @@ fn a_credential_plugin_runs_once_and_its_token_is_used() {
     let token = server.kubectl(&["-n", NAMESPACE, "create", "token", "default"]);
     let runs = server.folder().join("runs");
     let print = credential(&json!({"token": token.trim()}));
+    // Our standard input is not the plugin's to read.
     let script = format!(
-        "echo \"$KUBERNETES_EXEC_INFO\" >> {}; cat; echo 'signing in' >&2; {print}",
+        "echo \"$KUBERNETES_EXEC_INFO\" >> {}; [ $(readlink /proc/$$/fd/0) = /dev/null ] || exit 9; echo 'signing in' >&2; {print}",
         runs.display()
     );
     let path = with_plugin(

@@ -74,11 +74,12 @@ fn target(options: &Options, environment: &Environment) -> Result<Target, Proble
         .all(|flag| flag.is_none());
     let empty =
         kubeconfig.clusters.is_empty() && kubeconfig.contexts.is_empty() && kubeconfig.auth_infos.is_empty();
-    let (context, mut cluster, mut user, user_name) = if empty && nothing_chosen {
-        in_cluster(environment).ok_or(NOTHING)?
-    } else {
-        select(&kubeconfig, options)?
-    };
+    let (context, mut cluster, mut user, user_name) =
+        if empty && nothing_chosen && options.kubeconfig.is_none() {
+            in_cluster(environment).ok_or(NOTHING)?
+        } else {
+            select(&kubeconfig, options)?
+        };
     override_cluster(&mut cluster, options);
     override_user(&mut user, options);
     let user_name = if user_name.is_empty() {
