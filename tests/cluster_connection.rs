@@ -1,6 +1,13 @@
 //! The way to the API server: kubeconfig, credentials, proxies, timeouts, and every failure in kubectl's words; held
 //! against a real API server, the real kubectl, and a server that answers badly.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a failure here is a failed test"
+)]
+
 mod support;
 
 use std::{
@@ -296,7 +303,7 @@ fn the_service_account_of_a_pod_is_used_only_if_nothing_is_set() {
 // A server that answers badly.
 
 /// A `Status` with these fields; `null` leaves one out.
-fn status(code: u16, reason: &str, details: Value) -> (String, &'static str, String) {
+fn status(code: u16, reason: &str, details: &Value) -> (String, &'static str, String) {
     let mut status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "m",
         "code": code, "details": details});
     if !reason.is_empty() {
@@ -337,35 +344,35 @@ fn a_foreign_answer_is_told_as_kubectl_tells_it() {
         .map(|(status, content_type, body)| ((*status).to_owned(), *content_type, (*body).to_owned()))
         .collect();
     cases.extend([
-        status(403, "Forbidden", Value::Null),
-        status(400, "", Value::Null),
-        status(401, "Unauthorized", json!({})),
-        status(422, "Invalid", Value::Null),
-        status(422, "Invalid", json!({})),
-        status(422, "", json!({"name": "p", "kind": "Pod", "causes": [one]})),
-        status(422, "Odd", json!({"name": "p", "kind": "Pod", "causes": [one]})),
+        status(403, "Forbidden", &Value::Null),
+        status(400, "", &Value::Null),
+        status(401, "Unauthorized", &json!({})),
+        status(422, "Invalid", &Value::Null),
+        status(422, "Invalid", &json!({})),
+        status(422, "", &json!({"name": "p", "kind": "Pod", "causes": [one]})),
+        status(422, "Odd", &json!({"name": "p", "kind": "Pod", "causes": [one]})),
         status(
             422,
             "Conflict",
-            json!({"name": "p", "kind": "Pod", "causes": [one]}),
+            &json!({"name": "p", "kind": "Pod", "causes": [one]}),
         ),
         status(
             400,
             "Invalid",
-            json!({"name": "p", "kind": "Pod", "causes": [one]}),
+            &json!({"name": "p", "kind": "Pod", "causes": [one]}),
         ),
         status(
             422,
             "Invalid",
-            json!({"name": "é\u{1b}\"", "causes": [one, other, one]}),
+            &json!({"name": "é\u{1b}\"", "causes": [one, other, one]}),
         ),
         status(
             422,
             "Invalid",
-            json!({"name": "p", "kind": "Pod", "causes": [one, one]}),
+            &json!({"name": "p", "kind": "Pod", "causes": [one, one]}),
         ),
-        status(422, "Invalid", json!({"kind": "Pod", "causes": []})),
-        status(422, "Invalid", json!({"causes": [{"message": "x"}]})),
+        status(422, "Invalid", &json!({"kind": "Pod", "causes": []})),
+        status(422, "Invalid", &json!({"causes": [{"message": "x"}]})),
     ]);
     let shown = cases.clone();
     let server = FaultServer::start(move |seen, _| {
@@ -808,7 +815,7 @@ fn a_real_server_that_hides_its_version_proves_its_age_otherwise() {
         error.to_string().contains("cannot get path \"/version\""),
         "{error}"
     );
-    let pod = pod(|_| ());
+    let pod = pod(json!({}));
     let asked = cluster.session().dry_run_pod(&pod, Validation::Strict);
     assert!(matches!(cluster.run(asked).unwrap().value, Verdict::Accepted(_)));
 }
@@ -1168,12 +1175,20 @@ fn tokens_certificates_and_impersonation_say_who_asks() {
 
 // The real API server.
 
-fn pod(change: impl Fn(&mut Value)) -> Value {
+/// A pod that is accepted, with these changes (a merge patch) in it.
+#[allow(clippy::needless_pass_by_value, reason = "json! makes a value")]
+fn pod(changes: Value) -> Value {
     let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": {"run": "project"}},
         "spec": {"containers": [{"name": "c", "image": "i", "volumeMounts": [{"name": "v", "mountPath": "/x"}]}],
                  "volumes": [{"name": "v", "emptyDir": {}}]}});
-    change(&mut pod);
+    json_patch::merge(&mut pod, &changes);
     pod
+}
+
+/// The same with resources.
+#[allow(clippy::needless_pass_by_value, reason = "json! makes a value")]
+fn pod_with_resources(resources: Value) -> Value {
+    pod(json!({"spec": {"containers": [{"name": "c", "image": "i", "resources": resources}]}}))
 }
 
 #[test]
@@ -1188,82 +1203,51 @@ fn refusals_are_told_as_the_real_kubectl_tells_them() {
     server.kubectl_with_stdin(&["-n", namespace, "create", "-f", "-"], &limits.to_string());
     server.kubectl_with_stdin(
         &["-n", namespace, "create", "-f", "-"],
-        &pod(|pod| pod["metadata"]["name"] = json!("running")).to_string(),
+        &pod(json!({"metadata": {"name": "running"}})).to_string(),
     );
     let options = Options {
         namespace: Some(namespace.to_owned()),
         ..admin(&server)
     };
     let cluster = connect(&options);
-    let container = "/spec/containers/0";
-    let cases: Vec<(&str, Value)> = vec![
+    let spec = |spec: Value| pod(json!({"spec": spec}));
+    let cases = [
         (
             "missing service account",
-            pod(|pod| pod["spec"]["serviceAccountName"] = json!("nope")),
+            spec(json!({"serviceAccountName": "nope"})),
         ),
-        (
-            "unknown field",
-            pod(|pod| pod["spec"]["nodeSelecter"] = json!({})),
-        ),
+        ("unknown field", spec(json!({"nodeSelecter": {}}))),
         (
             "duplicate volume",
-            pod(|pod| pod["spec"]["volumes"] = json!([{"name": "v"}, {"name": "v"}])),
+            spec(json!({"volumes": [{"name": "v"}, {"name": "v"}]})),
         ),
-        (
-            "mount without volume",
-            pod(|pod| pod["spec"]["volumes"] = json!([])),
-        ),
+        ("mount without volume", spec(json!({"volumes": []}))),
         (
             "quantity",
-            pod(|pod| {
-                pod.pointer_mut(container).unwrap()["resources"] = json!({"limits": {"memory": "1 GB"}})
-            }),
+            pod_with_resources(json!({"limits": {"memory": "1 GB"}})),
         ),
         (
             "request above limit",
-            pod(|pod| {
-                pod.pointer_mut(container).unwrap()["resources"] =
-                    json!({"limits": {"memory": "1Gi"}, "requests": {"memory": "2Gi"}})
-            }),
+            pod_with_resources(json!({"limits": {"memory": "1Gi"}, "requests": {"memory": "2Gi"}})),
         ),
-        (
-            "wrong type",
-            pod(|pod| pod["spec"]["terminationGracePeriodSeconds"] = json!("x")),
-        ),
+        ("wrong type", spec(json!({"terminationGracePeriodSeconds": "x"}))),
         (
             "several",
-            pod(|pod| {
-                pod["metadata"]["name"] = json!("Project_1");
-                pod["metadata"]["labels"] = json!({"a": "not valid!", "b": "not valid!"});
-                pod["spec"]["restartPolicy"] = json!("always");
-            }),
+            pod(
+                json!({"metadata": {"name": "Project_1", "labels": {"a": "not valid!", "b": "not valid!"}},
+                "spec": {"restartPolicy": "always"}}),
+            ),
         ),
-        (
-            "no name",
-            pod(|pod| {
-                pod["metadata"].as_object_mut().unwrap().remove("name");
-            }),
-        ),
-        ("no containers", pod(|pod| pod["spec"]["containers"] = json!([]))),
-        (
-            "priority class",
-            pod(|pod| pod["spec"]["priorityClassName"] = json!("nope")),
-        ),
-        (
-            "runtime class",
-            pod(|pod| pod["spec"]["runtimeClassName"] = json!("gvisor")),
-        ),
+        ("no name", pod(json!({"metadata": {"name": null}}))),
+        ("no containers", spec(json!({"containers": []}))),
+        ("priority class", spec(json!({"priorityClassName": "nope"}))),
+        ("runtime class", spec(json!({"runtimeClassName": "gvisor"}))),
         (
             "limit range",
-            pod(|pod| {
-                pod.pointer_mut(container).unwrap()["resources"] = json!({"limits": {"memory": "16Gi"}})
-            }),
+            pod_with_resources(json!({"limits": {"memory": "16Gi"}})),
         ),
-        ("exists", pod(|pod| pod["metadata"]["name"] = json!("running"))),
-        (
-            "name in quotes",
-            pod(|pod| pod["metadata"]["name"] = json!("a\"b\u{e9}\u{1b}")),
-        ),
+        ("exists", pod(json!({"metadata": {"name": "running"}}))),
+        ("odd name", pod(json!({"metadata": {"name": "a\"b\u{e9}\u{1b}"}}))),
     ];
     for (what, pod) in &cases {
         let reply = cluster
@@ -1289,10 +1273,10 @@ fn refusals_are_told_as_the_real_kubectl_tells_them() {
         assert_eq!(status.kubectl_text(), theirs, "{what}");
     }
     let accepted = cluster
-        .run(cluster.session().dry_run_pod(&pod(|_| ()), Validation::Strict))
+        .run(cluster.session().dry_run_pod(&pod(json!({})), Validation::Strict))
         .unwrap();
     assert!(matches!(accepted.value, Verdict::Accepted(_)));
-    let unknown = pod(|pod| pod["spec"]["nodeSelecter"] = json!({}));
+    let unknown = pod(json!({"spec": {"nodeSelecter": {}}}));
     let warned = cluster
         .run(cluster.session().dry_run_pod(&unknown, Validation::Warn))
         .unwrap();
@@ -1333,7 +1317,7 @@ fn refusals_are_told_as_the_real_kubectl_tells_them() {
     };
     let cluster = connect(&options);
     let reply = cluster
-        .run(cluster.session().dry_run_pod(&pod(|_| ()), Validation::Strict))
+        .run(cluster.session().dry_run_pod(&pod(json!({})), Validation::Strict))
         .unwrap();
     let Verdict::Refused(status) = reply.value else {
         panic!("accepted");
@@ -1350,7 +1334,7 @@ fn refusals_are_told_as_the_real_kubectl_tells_them() {
             "-f",
             "-",
         ],
-        &pod(|_| ()).to_string(),
+        &pod(json!({})).to_string(),
     );
     let theirs = String::from_utf8(output.stderr)
         .unwrap()
@@ -1394,7 +1378,7 @@ fn refusals_are_told_as_the_real_kubectl_tells_them() {
 fn a_pods_own_namespace_must_be_the_sessions() {
     let server = api_server();
     let cluster = connect(&admin(&server));
-    let other = pod(|pod| pod["metadata"]["namespace"] = json!("other"));
+    let other = pod(json!({"metadata": {"namespace": "other"}}));
     let error = cluster
         .run(cluster.session().dry_run_pod(&other, Validation::Strict))
         .unwrap_err();
