@@ -325,6 +325,27 @@ mod tests {
     }
 
     #[test]
+    fn warnings_are_errors_only_if_asked_for() {
+        let ui = Ui::new(crate::output::ui::ColorChoice::Never);
+        let verdict = |line: &str, warned: bool, exit: Exit| {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            if warned {
+                cli.connection
+                    .options(true)
+                    .unwrap()
+                    .warnings
+                    .add("unknown field");
+            }
+            cli.connection.verdict(&ui, exit)
+        };
+        let flag = "kubectl-cocalc version --warnings-as-errors";
+        assert_eq!(verdict(flag, true, Exit::Done), Exit::No);
+        assert_eq!(verdict(flag, true, Exit::Usage), Exit::Usage);
+        assert_eq!(verdict(flag, false, Exit::Done), Exit::Done);
+        assert_eq!(verdict("kubectl-cocalc version", true, Exit::Done), Exit::Done);
+    }
+
+    #[test]
     fn short_help_shows_the_common_flags_and_long_help_all() {
         let help = |flag: &str| {
             let Err(help) = Cli::try_parse_from(["kubectl-cocalc", "version", flag]) else {

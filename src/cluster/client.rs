@@ -31,6 +31,8 @@ use super::{
 
 /// Time for one answer, if the user gives none.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// A longer time than this is not told from none; a clock cannot be set for ever ahead.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Time to reach the server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a request is made that the server has no time for.
@@ -165,7 +167,10 @@ impl Cluster {
             client,
             tokens,
             destination,
-            timeout: options.request_timeout.unwrap_or(REQUEST_TIMEOUT),
+            timeout: options
+                .request_timeout
+                .unwrap_or(REQUEST_TIMEOUT)
+                .min(LONGEST_TIMEOUT),
             log: options.log.clone(),
             warnings: options.warnings.clone(),
             dry_run: OnceCell::new(),
@@ -489,7 +494,7 @@ impl Connection {
             log.body("Response", &whole);
         }
         let warnings = warnings(&parts.headers);
-        self.warnings.add(&warnings);
+        warnings.iter().for_each(|warning| self.warnings.add(warning));
         let content_type = parts.headers.get(header::CONTENT_TYPE);
         Ok(Answer {
             code: parts.status.as_u16(),
