@@ -1075,6 +1075,29 @@ fn a_failing_plugin_is_told_as_kubectl_tells_it() {
         assert_eq!(ours, theirs);
         assert!(!ours.contains("hidden"));
     }
+    // What kube does itself.
+    let text = std::fs::read_to_string(server.kubeconfig()).unwrap();
+    let (before, rest) = text.split_once("users: [{").unwrap();
+    let (_, after) = rest.split_once("}}]").unwrap();
+    for (provider, why) in [
+        ("oidc", "invalid ID token"),
+        ("azure", "kubelogin"),
+        ("other", "not supported"),
+    ] {
+        let user = json!([{"name": "admin", "user": {"auth-provider": {"name": provider,
+            "config": {"id-token": "hidden", "idp-issuer-url": "https://id.lab.example"}}}}]);
+        let path = server.folder().join(provider);
+        std::fs::write(&path, format!("{before}users: {user}{after}")).unwrap();
+        let options = Options {
+            kubeconfig: Some(path),
+            ..Options::default()
+        };
+        let error = Cluster::connect_in(&options, &environment(&[]))
+            .and_then(|cluster| cluster.run(cluster.session().get("/api", &[])))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(why) && !error.contains("hidden"), "{error}");
+    }
     let (ours, _) = broken("always", "exit 1", json!({"interactiveMode": "Always"}));
     assert!(
         ours.contains("exec plugin cannot support interactive mode"),
