@@ -17,6 +17,7 @@ use std::{
 pub(crate) mod api_server;
 #[cfg(unix)]
 pub(crate) mod postgres;
+pub(crate) mod fault_server;
 
 /// The built plugin.
 pub(crate) const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-cocalc");
