@@ -159,19 +159,23 @@ fn comments(entry: &Calibrated, show_secrets: bool) -> Vec<String> {
     if !entry.changed {
         return vec!["as it was given".to_owned()];
     }
-    let mut lines: Vec<String> = entry
-        .speaks
-        .iter()
-        .take(REASONS)
-        .map(|(_, difference)| format!("else {}", told(difference, show_secrets)))
-        .collect();
-    if entry.speaks.len() > REASONS {
+    let mut reasons: Vec<String> = Vec::new();
+    for (_, difference) in &entry.speaks {
+        let reason = format!("else {}", told(difference, show_secrets));
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    let more = reasons.len().saturating_sub(REASONS);
+    let mut lines: Vec<String> = reasons.into_iter().take(REASONS).collect();
+    if more > 0 || entry.projects > 1 {
         let s = if entry.projects == 1 { "" } else { "s" };
-        lines.push(format!(
-            "and {} more, in {} project{s}",
-            entry.speaks.len() - REASONS,
-            entry.projects
-        ));
+        let more = if more > 0 {
+            format!("and {more} more, ")
+        } else {
+            String::new()
+        };
+        lines.push(format!("{more}in {} project{s}", entry.projects));
     }
     if entry.speaks.is_empty() {
         lines.push("else CoCalc could not have made the pod".to_owned());
