@@ -7,7 +7,10 @@
     reason = "a failure here is a failed test"
 )]
 
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{
+    LazyLock, Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use kubectl_cocalc::{
     pipeline::{
@@ -20,10 +23,7 @@ use serde_json::{Value, json};
 
 mod support;
 
-use support::{
-    Run, Sandbox,
-    api_server::{ApiServer, NAMESPACE},
-};
+use support::{Run, Sandbox, api_server::ApiServer};
 
 static SERVER: LazyLock<Mutex<ApiServer>> = LazyLock::new(|| Mutex::new(ApiServer::start()));
 
@@ -136,36 +136,46 @@ fn site_of(snapshot: &Snapshot) -> Site {
 
 /// The pods of a site as the API server stores them.
 fn live_pods(site: &Value) -> Vec<Value> {
-    let snapshot = read(site, &[]);
-    let rendering = site_of(&snapshot);
-    let pods: Vec<Value> = subjects(&snapshot)
-        .into_iter()
-        .map(|subject| {
-            rendering
+    live_pods_of(std::slice::from_ref(site)).remove(0)
+}
+
+/// The same of several sites, each in a namespace of its own.
+fn live_pods_of(sites: &[Value]) -> Vec<Vec<Value>> {
+    static NAMESPACES: AtomicUsize = AtomicUsize::new(0);
+    let mut items = Vec::new();
+    let mut namespaces = Vec::new();
+    for site in sites {
+        let namespace = format!("site-{}", NAMESPACES.fetch_add(1, Ordering::Relaxed));
+        items.push(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}));
+        items.push(json!({"apiVersion": "v1", "kind": "ServiceAccount",
+                          "metadata": {"name": "default", "namespace": namespace}}));
+        let snapshot = read(site, &[]);
+        let rendering = site_of(&snapshot);
+        for subject in subjects(&snapshot) {
+            let mut pod = rendering
                 .render(subject)
                 .expect("a pod")
                 .pod
                 .to_value()
-                .expect("a pod")
-        })
-        .collect();
+                .expect("a pod");
+            pod["metadata"]["namespace"] = json!(namespace);
+            items.push(pod);
+        }
+        namespaces.push((namespace, snapshot.projects.len()));
+    }
     let server = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
-    let list = json!({"apiVersion": "v1", "kind": "List", "items": pods}).to_string();
-    server.kubectl_with_stdin(&["-n", NAMESPACE, "create", "-f", "-"], &list);
-    let got = server.kubectl(&["-n", NAMESPACE, "get", "pods", "-o", "json"]);
-    server.kubectl(&[
-        "-n",
-        NAMESPACE,
-        "delete",
-        "pods",
-        "--all",
-        "--grace-period=0",
-        "--force",
-    ]);
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
+    server.kubectl_with_stdin(&["create", "-f", "-"], &list);
+    let got = server.kubectl(&["get", "pods", "--all-namespaces", "-o", "json"]);
     let got: Value = serde_json::from_str(&got).expect("JSON");
-    let items = got["items"].as_array().expect("items").clone();
-    assert_eq!(items.len(), pods.len());
-    items
+    let got = got["items"].as_array().expect("items");
+    let of = |(namespace, count): (String, usize)| {
+        let own = got.iter().filter(|pod| pod["metadata"]["namespace"] == namespace);
+        let pods: Vec<Value> = own.cloned().collect();
+        assert_eq!(pods.len(), count);
+        pods
+    };
+    namespaces.into_iter().map(of).collect()
 }
 
 fn calibrated(site: &Value, live: &[Value]) -> Calibration {
@@ -175,21 +185,23 @@ fn calibrated(site: &Value, live: &[Value]) -> Calibration {
     found
 }
 
-/// What is found for pods that were made under `truth`, starting from the defaults.
-fn finds(truth: &Value) {
-    let live = live_pods(&site(truth, false));
-    let found = calibrated(&site(&json!({}), false), &live);
-    let entries: serde_json::Map<String, Value> = found
-        .entries
-        .iter()
-        .map(|entry| (entry.field.to_owned(), entry.value.clone()))
-        .collect();
-    assert_eq!(found.unexplained, [], "{truth}, found {entries:?}");
-    assert_eq!(&Value::Object(entries), truth);
-    // From the truth itself there is nothing to be changed.
-    let again = calibrated(&site(truth, false), &live);
-    assert!(again.entries.iter().all(|entry| !entry.changed), "{truth}");
-    assert_eq!(again.unexplained, [], "{truth}");
+/// For pods that were made under each of these truths, it must be found from the defaults.
+fn finds(truths: &[Value]) {
+    let sites: Vec<Value> = truths.iter().map(|truth| site(truth, false)).collect();
+    for ((truth, own), live) in truths.iter().zip(&sites).zip(live_pods_of(&sites)) {
+        let found = calibrated(&site(&json!({}), false), &live);
+        let entries: serde_json::Map<String, Value> = found
+            .entries
+            .iter()
+            .map(|entry| (entry.field.to_owned(), entry.value.clone()))
+            .collect();
+        assert_eq!(found.unexplained, [], "{truth}, found {entries:?}");
+        assert_eq!(&Value::Object(entries), truth);
+        // From the truth itself there is nothing to be changed.
+        let again = calibrated(own, &live);
+        assert!(again.entries.iter().all(|entry| !entry.changed), "{truth}");
+        assert_eq!(again.unexplained, [], "{truth}");
+    }
 }
 
 fn singles() -> Vec<(&'static str, Value)> {
@@ -225,37 +237,42 @@ fn singles() -> Vec<(&'static str, Value)> {
 
 #[test]
 fn each_assumption_is_found_in_running_pods() {
-    for (field, value) in singles() {
-        finds(&json!({field: value}));
-    }
+    let truths: Vec<Value> = singles()
+        .iter()
+        .map(|(field, value)| json!({*field: value}))
+        .collect();
+    finds(&truths);
 }
 
 #[test]
 fn pairs_of_assumptions_are_found_in_running_pods() {
     let singles = singles();
-    // Every third pair of different fields: about fifty, each assumption several times.
+    // Every fifth pair of different fields: each assumption comes several times.
     let pairs = (0..singles.len()).flat_map(|i| (i + 1..singles.len()).map(move |j| (i, j)));
-    let mut tried = 0;
-    for (i, j) in pairs.filter(|(i, j)| singles[*i].0 != singles[*j].0).step_by(5) {
-        let ((one, first), (other, second)) = (&singles[i], &singles[j]);
-        finds(&json!({*one: first, *other: second}));
-        tried += 1;
-    }
-    assert!(tried > 20, "{tried}");
+    let truths: Vec<Value> = pairs
+        .filter(|(i, j)| singles[*i].0 != singles[*j].0)
+        .step_by(5)
+        .map(|(i, j)| {
+            let ((one, first), (other, second)) = (&singles[i], &singles[j]);
+            json!({*one: first, *other: second})
+        })
+        .collect();
+    assert!(truths.len() > 20);
+    finds(&truths);
 }
 
 #[test]
 fn many_assumptions_at_once_are_found() {
-    finds(&json!({
+    finds(&[json!({
         "memory_suffix": "M", "mem_request_adjustment": {"lim": 500, "pct": 15}, "project_container": 1,
         "network": {"label": "net", "on": "yes", "off": "no"}, "gpu": "replace",
         "dedicated_vm": {"key": "vm", "weight": 50}, "project_config": {"a": 1},
-    }));
+    })]);
 }
 
 #[test]
 fn nothing_is_changed_where_the_defaults_are_true() {
-    finds(&json!({}));
+    finds(&[json!({})]);
 }
 
 #[test]

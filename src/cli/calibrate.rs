@@ -8,7 +8,7 @@ use crate::{
     patch_diff::Difference,
     pipeline::{
         Site, Subject,
-        calibrate::{Calibrated, Calibration, Unexplained, calibrate, may_be_secret, place, speaks},
+        calibrate::{Calibrated, Calibration, Speaker, Spoken, Unexplained, calibrate, may_be_secret, place},
     },
 };
 
@@ -64,8 +64,13 @@ pub(super) fn print(
 }
 
 /// A note for each difference of a live pod that another assumption would remove.
-pub(super) fn assumption_notes(site: &Site, subject: Subject<'_>, show_secrets: bool) -> Vec<Finding> {
-    let note = |spoken: &crate::pipeline::calibrate::Spoken| {
+pub(super) fn assumption_notes(
+    speaker: &mut Speaker,
+    site: &Site,
+    subject: Subject<'_>,
+    show_secrets: bool,
+) -> Vec<Finding> {
+    let note = |spoken: &Spoken| {
         let at = place(&spoken.difference);
         let effect = match shown(&spoken.difference, spoken.difference.live.as_ref(), show_secrets) {
             Some(live) => format!("would give {live} in {at}, as the live pod has"),
@@ -77,7 +82,7 @@ pub(super) fn assumption_notes(site: &Site, subject: Subject<'_>, show_secrets: 
         let message = format!("assumptions.{} {effect}", cut(&spoken.setting));
         Finding::new("assumption", Severity::Note, message)
     };
-    speaks(site, subject).iter().map(note).collect()
+    speaker.speaks(site, subject).iter().map(note).collect()
 }
 
 fn unexplained(left: &Unexplained, show_secrets: bool) -> Finding {

@@ -384,32 +384,70 @@ pub fn calibrate(site: &Site, subjects: &[Subject<'_>]) -> Calibration {
     result
 }
 
-/// The differences between a project's live and rendered pod that another value of a single assumption would remove.
-pub fn speaks(site: &Site, subject: Subject<'_>) -> Vec<Spoken> {
-    let Ok(Some(project)) = Project::new(site, subject) else {
-        return Vec::new();
-    };
-    let projects = [&project];
-    let start = site.assumptions();
-    let before = project.outcome(start);
-    let mut better: Vec<(usize, Setting, Outcome)> = candidates(&projects, start)
-        .into_iter()
+/// Names the assumptions that differences speak about, for one project after the other.
+#[derive(Default)]
+pub struct Speaker {
+    /// What explained differences of earlier projects: most have the same cause.
+    known: Vec<Setting>,
+}
+
+impl Speaker {
+    /// The differences between a project's live and rendered pod that another value of a single assumption would
+    /// remove, each with the value that removes most.
+    pub fn speaks(&mut self, site: &Site, subject: Subject<'_>) -> Vec<Spoken> {
+        let Ok(Some(project)) = Project::new(site, subject) else {
+            return Vec::new();
+        };
+        let start = site.assumptions();
+        let before = project.outcome(start);
+        if before.score() == 0 {
+            return Vec::new();
+        }
+        let mut better = better(&project, start, &before, &self.known);
+        let explains = |better: &[Better], difference: &Difference| {
+            better
+                .iter()
+                .any(|(_, _, outcome)| !outcome.differences.contains(difference))
+        };
+        if !before
+            .differences
+            .iter()
+            .all(|difference| explains(&better, difference))
+        {
+            better = self::better(&project, start, &before, &candidates(&[&project], start));
+        }
+        let mut spoken = Vec::new();
+        for difference in before.differences {
+            let removes = |(_, _, outcome): &&Better| !outcome.differences.contains(&difference);
+            let Some((_, setting, _)) = better.iter().find(removes) else {
+                continue;
+            };
+            if !self.known.contains(setting) && self.known.len() < AT_ONCE {
+                self.known.push(setting.clone());
+            }
+            spoken.push(Spoken {
+                setting: setting.text(),
+                difference,
+            });
+        }
+        spoken
+    }
+}
+
+type Better = (usize, Setting, Outcome);
+
+/// The settings under which there is less of a difference, the best one first.
+fn better(project: &Project<'_>, start: &Assumptions, before: &Outcome, tried: &[Setting]) -> Vec<Better> {
+    let mut better: Vec<Better> = tried
+        .iter()
         .map(|setting| {
-            let outcome = project.outcome(&with(start, &setting));
-            (outcome.score(), setting, outcome)
+            let outcome = project.outcome(&with(start, setting));
+            (outcome.score(), setting.clone(), outcome)
         })
         .filter(|(score, _, _)| *score < before.score())
         .collect();
     better.sort_by_key(|(score, _, _)| *score);
-    let explained = |difference: &Difference| {
-        let removes =
-            |(_, _, outcome): &&(usize, Setting, Outcome)| !outcome.differences.contains(difference);
-        better.iter().find(removes).map(|(_, setting, _)| Spoken {
-            setting: setting.text(),
-            difference: difference.clone(),
-        })
-    };
-    before.differences.iter().filter_map(explained).collect()
+    better
 }
 
 fn with(assumptions: &Assumptions, setting: &Setting) -> Assumptions {
