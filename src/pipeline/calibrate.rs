@@ -32,6 +32,8 @@ const ROUNDS: usize = 4;
 const FOR_PAIRS: usize = 4;
 /// A pod that CoCalc would not have made weighs as much as this many scalars.
 const IMPOSSIBLE: usize = 1000;
+/// Changes that are tried at once; a pod with thousands of labels must not cost hours.
+const MOST_CANDIDATES: usize = 1000;
 /// Other explanations that are named for a change.
 const OTHERS: usize = 3;
 
@@ -215,7 +217,7 @@ struct Project<'a> {
 }
 
 /// How a project fares under some assumptions.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq)]
 struct Outcome {
     differences: Vec<Difference>,
     impossible: Option<String>,
@@ -520,7 +522,23 @@ fn best_pair(
         .filter(|project| project.outcome(now).score() > 0)
         .take(FOR_PAIRS)
         .collect();
-    let before = score(&differing, now);
+    let outcomes = |assumptions: &Assumptions| -> Vec<Outcome> {
+        differing
+            .iter()
+            .map(|project| project.outcome(assumptions))
+            .collect()
+    };
+    let alone = outcomes(now);
+    let before: usize = alone.iter().map(Outcome::score).sum();
+    // What does nothing at all by itself does nothing beside another one either, but for validation, which shows
+    // only where a failing patch is no end.
+    let singles: Vec<&Setting> = singles
+        .iter()
+        .filter(|setting| {
+            matches!(setting, Setting::ValidateOperation(_) | Setting::OnPatchError(_))
+                || outcomes(&with(now, setting)) != alone
+        })
+        .collect();
     let mut better = Vec::new();
     for (i, one) in singles.iter().enumerate() {
         let first = with(now, one);
@@ -646,7 +664,7 @@ fn candidates(projects: &[&Project<'_>], now: &Assumptions) -> Vec<Setting> {
     let own = settings(now);
     let mut unique: Vec<Setting> = Vec::new();
     for setting in all {
-        if !own.contains(&setting) && !unique.contains(&setting) {
+        if unique.len() < MOST_CANDIDATES && !own.contains(&setting) && !unique.contains(&setting) {
             unique.push(setting);
         }
     }
