@@ -34,6 +34,8 @@ const FOR_PAIRS: usize = 4;
 const IMPOSSIBLE: usize = 1000;
 /// Changes that are tried at once; a pod with thousands of labels must not cost hours.
 const MOST_CANDIDATES: usize = 1000;
+/// Differences that are remembered as explained by nothing.
+const MOST_HOPELESS: usize = 256;
 /// Other explanations that are named for a change.
 const OTHERS: usize = 3;
 
@@ -391,6 +393,8 @@ pub fn calibrate(site: &Site, subjects: &[Subject<'_>]) -> Calibration {
 pub struct Speaker {
     /// What explained differences of earlier projects: most have the same cause.
     known: Vec<Setting>,
+    /// What nothing explained.
+    hopeless: Vec<Difference>,
 }
 
 impl Speaker {
@@ -406,18 +410,25 @@ impl Speaker {
             return Vec::new();
         }
         let mut better = better(&project, start, &before, &self.known);
-        let explains = |better: &[Better], difference: &Difference| {
-            better
-                .iter()
-                .any(|(_, _, outcome)| !outcome.differences.contains(difference))
+        let unexplained = |better: &[Better]| -> Vec<Difference> {
+            let stays = |difference: &&Difference| {
+                better
+                    .iter()
+                    .all(|(_, _, outcome)| outcome.differences.contains(difference))
+            };
+            before.differences.iter().filter(stays).cloned().collect()
         };
-        if !before
-            .differences
+        if unexplained(&better)
             .iter()
-            .all(|difference| explains(&better, difference))
+            .any(|difference| !self.hopeless.contains(difference))
         {
             better = self::better(&project, start, &before, &candidates(&[&project], start));
+            let room = MOST_HOPELESS.saturating_sub(self.hopeless.len());
+            self.hopeless.extend(unexplained(&better).into_iter().take(room));
         }
+        // A field has one value: where two would each remove something, the better one is named.
+        let mut fields = BTreeSet::new();
+        better.retain(|(_, setting, _)| fields.insert(setting.field()));
         let mut spoken = Vec::new();
         for difference in before.differences {
             let removes = |(_, _, outcome): &&Better| !outcome.differences.contains(&difference);
