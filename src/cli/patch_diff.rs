@@ -28,6 +28,7 @@ use crate::{
     patch_diff::{self, Made, Request},
     pipeline::{
         Patch, Rendered, Site, Subject,
+        calibrate::Speaker,
         placeholders::{self, Placeholder},
         provenance,
         what_if::PatchText,
@@ -458,11 +459,17 @@ fn projects(
         None => None,
     };
     let mut comparisons = Vec::new();
+    let mut speaker = Speaker::default();
     for subject in &selection.subjects {
         let rendered = site
             .render(*subject)
             .map_err(|error| CommandError::usage(format!("project {}: {error}", subject.project_id)))?;
-        comparisons.push(project(ui, args, &site, new_site.as_ref(), *subject, rendered)?);
+        let mut comparison = project(ui, args, &site, new_site.as_ref(), *subject, rendered)?;
+        if args.live {
+            let notes = calibrate::assumption_notes(&mut speaker, &site, *subject, args.show_secrets);
+            comparison.findings.extend(notes);
+        }
+        comparisons.push(comparison);
     }
     Ok(comparisons)
 }
@@ -504,9 +511,6 @@ fn project(
         );
         comparison.project_id = Some(subject.project_id.to_owned());
         comparison.findings = check::findings(site, subject, &rendered);
-        comparison
-            .findings
-            .extend(calibrate::assumption_notes(site, subject, args.show_secrets));
         comparison.rendered = Some((Side::After, rendered));
         comparison.made = Some(make(args, &pod, &live, None));
         return Ok(comparison);
