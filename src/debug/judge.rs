@@ -246,7 +246,7 @@ impl<'a> Judge<'a> {
                 }),
             }
         };
-        for spoken in calibrate::speaks(self.site, subject) {
+        for spoken in calibrate::Speaker::default().speaks(self.site, subject) {
             add(spoken.setting, &spoken.difference.path);
         }
         // A live pod cannot speak for it, since the API server stores `0.02` as `20m`; the log can.
