@@ -467,7 +467,7 @@ fn a_limit_range_is_blamed_on_the_quota_that_the_template_took() {
     );
     let report = report(&log, &["--example"]);
     let fault = &report["starts"][0]["errors"][0]["faults"][0];
-    assert_eq!(fault["field"], "spec.containers[0].resources.limits[memory]");
+    assert_eq!(fault["field"], "spec.containers[0].resources.limits.memory");
     assert_eq!(
         (&fault["blame"][0]["by"], &fault["blame"][0]["field"]),
         (&json!("quota"), &json!("memory_limit"))

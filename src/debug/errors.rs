@@ -1,16 +1,19 @@
 //! What an error in the log means, and which operation is to blame.
 
-use serde_json::Value;
-
 use super::{
     Replay,
     reader::{Scanner, escaped_string},
 };
 use crate::{
-    check::{Severity, pod::check_pod},
+    check::pod::check_pod,
+    cluster::{Cause, Details, Status},
+    dry_run::{
+        fault::{self, Refusal},
+        places,
+    },
     json,
     json_patch::{ErrorClass, Failure, Key, PathPart},
-    pipeline::provenance::{keys, pointer},
+    pipeline::provenance::{field_path, keys, pointer},
 };
 
 /// How much of a line is shown.
@@ -63,17 +66,7 @@ pub fn explain(text: &str, replay: Option<&Replay>) -> Explanation {
     if let Some(name) = patch_error(text) {
         return patching(text, name, replay);
     }
-    let refused = [
-        " is invalid: ",
-        " is forbidden: ",
-        "admission webhook ",
-        "strict decoding error",
-    ];
-    if refused.iter().any(|words| text.contains(words)) {
-        let status = Status {
-            message: text.trim().to_owned(),
-            causes: Vec::new(),
-        };
+    if let Some(status) = status_in_words(text) {
         return refusal(&status, replay);
     }
     Explanation {
@@ -156,11 +149,32 @@ fn meaning(name: &str) -> &'static str {
     }
 }
 
-/// The part of a `Status` that tells what is wrong.
-struct Status {
-    message: String,
-    /// Field and message.
-    causes: Vec<(String, String)>,
+/// A refusal of which the log has the words alone.
+fn status_in_words(text: &str) -> Option<Status> {
+    let has = |words: &str| text.contains(words);
+    let mut status = Status {
+        message: text.trim().to_owned(),
+        ..Status::default()
+    };
+    if has(" is invalid: ") {
+        status.code = 422;
+        let causes = fields(text).into_iter().map(|(field, message)| Cause {
+            field,
+            message,
+            ..Cause::default()
+        });
+        status.details = Some(Details {
+            causes: causes.collect(),
+            ..Details::default()
+        });
+    } else if has("strict decoding error") || has("cannot unmarshal") {
+        status.code = 400;
+    } else if has(" is forbidden: ") || (has("admission webhook ") && has(" denied the request")) {
+        status.code = 403;
+    } else {
+        return None;
+    }
+    Some(status)
 }
 
 /// The API server's `Status` in a line, as it is or inside a string.
@@ -183,24 +197,15 @@ fn status(text: &str) -> Option<Status> {
         if json.get("kind")?.as_str()? != "Status" {
             return None;
         }
-        let string = |json: &json::Json, name: &str| {
-            json.get(name)
-                .and_then(json::Json::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let causes = json
-            .get("details")
-            .and_then(|details| details.get("causes")?.as_list())
-            .unwrap_or_default();
-        Some(Status {
-            message: string(&json, "message"),
-            causes: causes
-                .iter()
-                .map(|cause| (string(cause, "field"), string(cause, "message")))
-                .filter(|(field, _)| !field.is_empty())
-                .collect(),
-        })
+        let mut status: Status = serde_json::from_str(&json.stringify()).ok()?;
+        if status.code == 0 {
+            status.code = match &*status.reason {
+                "Invalid" => 422,
+                "BadRequest" => 400,
+                _ => 403,
+            };
+        }
+        Some(status)
     })
 }
 
@@ -210,36 +215,28 @@ fn refusal(status: &Status, replay: Option<&Replay>) -> Explanation {
         from: "API server",
         ..Explanation::default()
     };
-    let sent = replay.and_then(|replay| replay.document.to_value().ok());
-    let mut named = if status.causes.is_empty() {
-        fields(&status.message)
-    } else {
-        status.causes.clone()
+    let faults = match fault::read(status) {
+        Refusal::Faults(faults) => faults,
+        Refusal::Exists => {
+            explanation
+                .sentences
+                .push("a pod of this name was there already".to_owned());
+            return explanation;
+        }
+        Refusal::Unasked => return explanation,
     };
-    if let Some(sent) = &sent {
-        named.extend(limit_range(&status.message, sent));
-    }
+    let sent = replay.and_then(|replay| replay.document.to_value().ok());
     let known = sent.as_ref().map(check_pod).unwrap_or_default();
-    for (field, message) in named {
-        let found = known
-            .iter()
-            .filter(|found| found.finding.severity == Severity::Error)
-            .find(|found| found.field == field);
-        let (path, places) = match found {
-            Some(found) => {
-                let others = found.others.iter().cloned();
-                (
-                    Some(found.path.clone()),
-                    std::iter::once(found.path.clone()).chain(others).collect(),
-                )
-            }
-            None => {
-                let path = sent.as_ref().and_then(|sent| path_of(&field, sent));
-                (path.clone(), path.into_iter().collect::<Vec<_>>())
-            }
-        };
+    for fault in faults {
+        let found = sent
+            .as_ref()
+            .map(|sent| places(&fault, sent, &known))
+            .unwrap_or_default();
         let mut blame: Vec<Blame> = Vec::new();
-        for writer in places.iter().filter_map(|path| writer(replay?, path)) {
+        let all = found
+            .iter()
+            .flat_map(|place| std::iter::once(&place.path).chain(&place.others));
+        for writer in all.filter_map(|path| writer(replay?, path)) {
             if !blame.contains(&writer) {
                 blame.push(writer);
             }
@@ -249,59 +246,18 @@ fn refusal(status: &Status, replay: Option<&Replay>) -> Explanation {
             Blame::Operation(operation) => usize::MAX - operation,
             Blame::Before => usize::MAX,
         });
+        let path = found.first().map(|place| &*place.path);
+        let Some(field) = fault.field.or_else(|| path.map(field_path)) else {
+            continue;
+        };
         explanation.faults.push(Fault {
             field,
-            message,
-            path: path.as_deref().map(pointer),
+            message: fault.message,
+            path: path.map(pointer),
             blame,
         });
     }
     explanation
-}
-
-/// The fields that a LimitRange forbids. Its plugin names none, only what it compared: `maximum memory usage per
-/// Container is 8Gi, but limit is 16000Mi`.
-fn limit_range(message: &str, pod: &Value) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let between = " usage per Container is ";
-    for (at, _) in message.match_indices(between) {
-        let (head, tail) = message.split_at(at);
-        let Some(start) = head.rfind("maximum ").max(head.rfind("minimum ")) else {
-            continue;
-        };
-        let resource = head.get(start..).and_then(|head| head.split_whitespace().nth(1));
-        let (Some(resource), Some((_, but))) = (resource, tail.split_once("but ")) else {
-            continue;
-        };
-        let mut words = but.split_whitespace();
-        let list = match words.next() {
-            Some("limit") => "limits",
-            Some("request") => "requests",
-            _ => continue,
-        };
-        let Some(amount) = words.nth(1).map(|word| word.trim_end_matches([',', '.', ']'])) else {
-            continue;
-        };
-        let end = tail.find(amount).map_or(tail.len(), |start| start + amount.len());
-        let said = format!(
-            "{}{}",
-            head.get(start..).unwrap_or_default(),
-            tail.get(..end).unwrap_or_default()
-        );
-        let containers = pod.pointer("/spec/containers").and_then(Value::as_array);
-        for (i, container) in containers.into_iter().flatten().enumerate() {
-            let value = container
-                .get("resources")
-                .and_then(|resources| resources.get(list)?.get(resource));
-            if value.and_then(Value::as_str) == Some(amount) {
-                found.push((
-                    format!("spec.containers[{i}].resources.{list}[{resource}]"),
-                    said.clone(),
-                ));
-            }
-        }
-    }
-    found
 }
 
 /// The operation that wrote the value at a path, or its nearest parent, or that removed it.
@@ -321,46 +277,6 @@ fn writer(replay: &Replay, path: &[PathPart]) -> Option<Blame> {
         Some(operation) => Blame::Operation(operation),
         None => Blame::Before,
     })
-}
-
-/// The path of a field that the server names, as far as it exists in the pod.
-pub fn path_of(field: &str, pod: &Value) -> Option<Vec<PathPart>> {
-    let mut path = Vec::new();
-    let mut value = pod;
-    let mut rest = field;
-    while !rest.is_empty() {
-        let (name, after) = if let Some(inside) = rest.strip_prefix('[') {
-            inside.split_once(']')?
-        } else {
-            let rest = rest.strip_prefix('.').unwrap_or(rest);
-            rest.split_at(rest.find(['.', '[']).unwrap_or(rest.len()))
-        };
-        let next = match value {
-            Value::Array(list) => {
-                let index: usize = name.parse().ok()?;
-                path.push(PathPart::Index(index));
-                list.get(index)
-            }
-            // The name of a label may hold dots; the server puts such into brackets, or not.
-            Value::Object(map) => {
-                let whole = rest.trim_start_matches('.');
-                if map.contains_key(whole) {
-                    path.push(PathPart::Name(whole.into()));
-                    return Some(path);
-                }
-                path.push(PathPart::Name(name.into()));
-                map.get(name)
-            }
-            _ => None,
-        };
-        match next {
-            Some(next) => value = next,
-            // The rest is missing in the pod: its parent is what was written.
-            None => return Some(path),
-        }
-        rest = after;
-    }
-    Some(path)
 }
 
 /// The fields that a message names, each with the words behind it.
@@ -406,8 +322,6 @@ fn fields(message: &str) -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -438,52 +352,6 @@ mod tests {
             [pair("spec.containers.env.value", "")]
         );
         assert_eq!(named("exceeded quota: pods, requested: pods=1"), []);
-    }
-
-    #[test]
-    fn a_field_leads_as_far_into_the_pod_as_it_is_there() {
-        let pod = json!({"metadata": {"labels": {"a.b/c": "x"}}, "spec": {"volumes": [{"name": "v"}]}});
-        let at = |field: &str| path_of(field, &pod).map(|path| pointer(&path));
-        assert_eq!(
-            at("spec.volumes[0].name").as_deref(),
-            Some("/spec/volumes/0/name")
-        );
-        assert_eq!(
-            at("metadata.labels[a.b/c]").as_deref(),
-            Some("/metadata/labels/a.b~1c")
-        );
-        assert_eq!(
-            at("metadata.labels.a.b/c").as_deref(),
-            Some("/metadata/labels/a.b~1c")
-        );
-        assert_eq!(at("spec.volumes[3].name").as_deref(), Some("/spec/volumes/3"));
-        assert_eq!(at("spec.nothing.there").as_deref(), Some("/spec/nothing"));
-        assert_eq!(at("spec.volumes.name"), None);
-    }
-
-    #[test]
-    fn a_limit_range_names_no_field_and_is_blamed_by_its_amount() {
-        let pod = json!({"spec": {"containers": [
-            {"resources": {"limits": {"memory": "1Gi"}}},
-            {"resources": {"limits": {"memory": "16000Mi"}, "requests": {"cpu": "20m"}}},
-        ]}});
-        let message = "pods \"p\" is forbidden: [maximum memory usage per Container is 8Gi, but limit is 16000Mi, minimum \
-                       cpu usage per Container is 100m, but request is 20m]";
-        let pair = |field: &str, words: &str| (field.to_owned(), words.to_owned());
-        assert_eq!(
-            limit_range(message, &pod),
-            [
-                pair(
-                    "spec.containers[1].resources.limits[memory]",
-                    "maximum memory usage per Container is 8Gi, but limit is 16000Mi"
-                ),
-                pair(
-                    "spec.containers[1].resources.requests[cpu]",
-                    "minimum cpu usage per Container is 100m, but request is 20m"
-                ),
-            ]
-        );
-        assert_eq!(limit_range("maximum  usage per Container is", &pod), []);
     }
 
     #[test]
