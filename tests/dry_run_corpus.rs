@@ -384,6 +384,7 @@ impl Group<'_> {
         let options = ReadOptions::default();
         let (snapshot, _) =
             read_inputs(&[Input::Stdin], &mut text.as_bytes(), &options).expect("a snapshot");
+
         let now = "2026-11-24T12:00:00Z".parse().expect("a time");
         let site = Site::new(&snapshot, now, View::default());
         let render = |variant: &Variant<'_>| {
@@ -631,10 +632,11 @@ fn questions(case: &Case) -> Vec<Question<'_>> {
         .iter()
         .flat_map(|refusal| refusal.may_blame.iter().filter_map(|blame| case.operation(blame)))
         .collect();
-    for operation in case.operations() {
-        if !guilty.contains(&operation) && !may.contains(&operation) {
-            put(What::Innocent(operation), BTreeSet::from([operation]), BTreeSet::new());
-        }
+    let innocent = |operation: &Operation| !guilty.contains(operation) && !may.contains(operation);
+    let innocent: Vec<Operation> = case.operations().into_iter().filter(innocent).collect();
+    // Of many, some.
+    for operation in innocent.iter().step_by(innocent.len().div_ceil(8).max(1)) {
+        put(What::Innocent(*operation), BTreeSet::from([*operation]), BTreeSet::new());
     }
     questions
 }
@@ -654,7 +656,8 @@ fn ask_everything<'a>(server: &ApiServer, cases: &'a [Case]) -> BTreeMap<usize, 
     for group in groups(cases) {
         let all: Vec<Question<'a>> = group.cases.iter().flat_map(|case| questions(case)).collect();
         let variants: Vec<Variant<'_>> = all.iter().map(|question| question.variant.clone()).collect();
-        for (question, rendered) in all.into_iter().zip(group.render(&variants)) {
+        let rendered = variants.chunks(40).flat_map(|some| group.render(some));
+        for (question, rendered) in all.into_iter().zip(rendered) {
             let case = question.variant.case;
             let of_case = asked.entry(case.number).or_default();
             let mut fails = None;
@@ -673,9 +676,7 @@ fn ask_everything<'a>(server: &ApiServer, cases: &'a [Case]) -> BTreeMap<usize, 
             of_case.push(Asked { question, answer: None, fails });
         }
     }
-    println!("rendered");
     for (namespace, pods) in pods {
-        println!("{namespace} {} {:?}", pods.len(), std::time::SystemTime::now());
         let bare: Vec<&Value> = pods.iter().map(|(_, _, pod)| pod).collect();
         for ((case, question, _), answer) in pods.iter().zip(ask(server, namespace, &bare)) {
             asked.get_mut(case).expect("its answers")[*question].answer = Some(answer);
@@ -820,11 +821,7 @@ fn describe(case: &Case, question: &Question<'_>) -> String {
 
 #[test]
 fn the_server_itself_proves_every_expectation() {
-    let start = Instant::now();
-    let server = &*SERVER;
-    println!("server {:?}", start.elapsed());
-    let asked = ask_everything(server, &CASES);
-    println!("asked {:?}", start.elapsed());
+    let asked = ask_everything(&SERVER, &CASES);
     let (mut questions, mut complaints) = (0, Vec::new());
     for case in &*CASES {
         questions += asked[&case.number].len();
