@@ -31,7 +31,7 @@ use kubectl_cocalc::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use support::api_server::ApiServer;
+use support::{Run, Sandbox, api_server::ApiServer};
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
@@ -72,6 +72,9 @@ struct Case {
     /// Parts of the server's warnings.
     #[serde(default)]
     warnings: Vec<String>,
+    /// Whether kubectl refuses the pod by itself, before it asks the server.
+    #[serde(default)]
+    kubectl_refuses: bool,
     /// Where CoCalc itself cannot make the pod.
     cocalc_error: Option<CocalcError>,
     #[serde(skip)]
@@ -838,4 +841,252 @@ fn the_server_itself_proves_every_expectation() {
     println!("{} cases, {refused} of them refused for {refusals} reasons; {questions} questions", CASES.len());
     assert!(complaints.is_empty(), "{} cases are not proved", complaints.len());
     assert!(CASES.len() >= 120, "the corpus is too small");
+}
+
+// ---------------------------------------------------------------------------------------- dry-run's answers
+
+/// Runs these jobs, a few at once; their order does not matter.
+fn at_once<T: Sync>(jobs: &[T], run: impl Fn(&T) -> Vec<String> + Sync) -> Vec<String> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let all = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(job) = jobs.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                    let complaints = run(job);
+                    all.lock().expect("no job fails with it").extend(complaints);
+                }
+            });
+        }
+    });
+    all.into_inner().expect("all are through")
+}
+
+fn dry_run(sandbox: &Sandbox, namespace: &str, more: &[&str]) -> Run {
+    let kubeconfig = SERVER.kubeconfig().display().to_string();
+    let mut args = vec!["dry-run", "-f", "site.json", "--no-lookup"];
+    args.extend(["--kubeconfig", &kubeconfig, "-n", namespace]);
+    args.extend(more);
+    sandbox.run(&args)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// An entry of `blame`, as the corpus writes it.
+fn blamed(case: &Case, entry: &Value) -> Result<String, String> {
+    let named = |name: &str| text(&entry[name]).to_owned();
+    match text(&entry["by"]) {
+        "license" => {
+            let operation = entry["operation"].as_u64().ok_or("no operation")?;
+            let title = named("title");
+            let index = case.license(&title).ok_or_else(|| format!("no license {title:?}"))?;
+            if entry["license"] != case.license_id(0, index) {
+                return Err(format!("{title} has another id: {entry}"));
+            }
+            let operations = case.licenses[index].patch.as_array().map_or(&[][..], Vec::as_slice);
+            let of = usize::try_from(operation).ok().and_then(|operation| operations.get(operation));
+            if of.is_none_or(|of| of["path"] != entry["path"]) {
+                return Err(format!("the operation has another path: {entry}"));
+            }
+            Ok(format!("{title} {operation}"))
+        }
+        "quota" => Ok(format!("quota {}", named("field"))),
+        "placeholder" => Ok(format!("placeholder {}", named("name"))),
+        "template" => Ok(format!("template {}", named("path"))),
+        by @ ("injected" | "cluster") => Ok(by.to_owned()),
+        _ => Err(format!("nobody is {entry}")),
+    }
+}
+
+/// `template` means any field of it.
+fn means(expected: &str, actual: &str) -> bool {
+    expected == actual || (!expected.contains(' ') && actual.split(' ').next() == Some(expected))
+}
+
+/// What is wrong with dry-run's report on a case.
+fn wrong(case: &Case, report: &Value) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let requests = report["requests"].as_u64();
+    if let Some(error) = &case.cocalc_error {
+        let given = &report["cocalc_error"];
+        let license = case.license(&error.license).map(|index| case.license_id(0, index));
+        let right = given["license"].as_str() == license.as_deref()
+            && given["title"] == *error.license
+            && given["operation"] == error.operation
+            && given["class"] == *error.class
+            && requests == Some(0)
+            && report["refusals"] == json!([])
+            && report["accepted"] == false;
+        if !right {
+            complaints.push(format!("CoCalc fails, but it says {report}"));
+        }
+        return complaints;
+    }
+    if report["accepted"] != case.refusals.is_empty() {
+        complaints.push(format!("accepted is {}", report["accepted"]));
+    }
+    if !requests.is_some_and(|requests| (1..=16).contains(&requests)) {
+        complaints.push(format!("requests: {}", report["requests"]));
+    }
+    for warning in &case.warnings {
+        let given = report["warnings"].as_array().map_or(&[][..], Vec::as_slice);
+        if !given.iter().any(|given| text(given).contains(warning)) {
+            complaints.push(format!("no warning {warning:?} in {}", report["warnings"]));
+        }
+    }
+    let mut named: Vec<Vec<String>> = vec![Vec::new(); case.refusals.len()];
+    let mut found: Vec<bool> = vec![false; case.refusals.len()];
+    let everybody = || case.refusals.iter().flat_map(|refusal| refusal.blame.iter().chain(&refusal.may_blame));
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    for given in report["refusals"].as_array().map_or(&[][..], Vec::as_slice) {
+        let problem = Problem {
+            code: given["code"].as_u64().unwrap_or_default(),
+            field: given["field"].as_str().map(str::to_owned),
+            message: text(&given["message"]).to_owned(),
+        };
+        let blame: Result<Vec<String>, String> = given["blame"]
+            .as_array()
+            .map_or(&[][..], Vec::as_slice)
+            .iter()
+            .map(|entry| blamed(case, entry))
+            .collect();
+        let blame = match blame {
+            Ok(blame) => blame,
+            Err(error) => {
+                complaints.push(error);
+                continue;
+            }
+        };
+        if !seen.insert(given.to_string()) {
+            complaints.push(format!("told twice: {given}"));
+        }
+        // What the server hides at first it names in a pod with fewer operations.
+        let which = |exactly| {
+            let mut all = case.refusals.iter().enumerate();
+            let better = all.clone().find(|(_, refusal)| {
+                refusal.is(&problem, exactly) && blame.iter().any(|blame| refusal.blame.contains(blame))
+            });
+            better.or_else(|| all.find(|(_, refusal)| refusal.is(&problem, exactly)))
+        };
+        let Some((index, refusal)) = which(true).or_else(|| which(false)) else {
+            let echo = problem.field.as_ref().is_some_and(|field| case.echoes.contains(field));
+            let known = |blame: &String| everybody().any(|other| means(other, blame));
+            if !echo || !blame.iter().all(known) {
+                complaints.push(format!("false alarm: {given}"));
+            }
+            continue;
+        };
+        found[index] = true;
+        let reason = match refusal.code() {
+            400 => "BadRequest",
+            403 => "Forbidden",
+            _ => "Invalid",
+        };
+        let layer = format!("{:?}", refusal.layer).to_lowercase();
+        if given["layer"] != *layer || given["reason"] != *reason {
+            complaints.push(format!("layer {}, reason {}: {given}", given["layer"], given["reason"]));
+        }
+        if refusal.is_collision() && refusal.blame.len() == 2 {
+            let in_order = blame.iter().zip(&refusal.blame).all(|(given, wanted)| means(wanted, given));
+            if !in_order {
+                complaints.push(format!("blame {blame:?}, not {:?} in this order", refusal.blame));
+            }
+        }
+        named[index].extend(blame);
+    }
+    for ((refusal, named), found) in case.refusals.iter().zip(&named).zip(found) {
+        let what = refusal.field.as_ref().or(refusal.says.as_ref());
+        let what = what.map_or("the refusal", |what| &**what);
+        if !found {
+            complaints.push(format!("missed: {what}, {:?}", refusal.blame));
+            continue;
+        }
+        for wanted in &refusal.blame {
+            if !named.iter().any(|given| means(wanted, given)) {
+                complaints.push(format!("{what}: does not blame {wanted}, but {named:?}"));
+            }
+        }
+        for given in named {
+            let allowed = refusal.blame.iter().chain(&refusal.may_blame);
+            if !allowed.clone().any(|wanted| means(wanted, given)) {
+                complaints.push(format!("{what}: blames {given} instead of {:?}", refusal.blame));
+            }
+        }
+    }
+    complaints
+}
+
+#[test]
+fn dry_run_finds_every_fault_in_one_run_and_blames_who_is_guilty() {
+    let groups = groups(&CASES);
+    let requests = std::sync::atomic::AtomicU64::new(0);
+    let complaints = at_once(&groups, |group| {
+        let variants: Vec<Variant<'_>> = group.cases.iter().copied().map(whole).collect();
+        let site = group.snapshot(&variants).to_string();
+        let sandbox = Sandbox::new().file("site.json", &site);
+        let run = dry_run(&sandbox, group.namespace, &["--all", "--report", "json"]);
+        let good = |case: &&Case| case.refusals.is_empty() && case.cocalc_error.is_none();
+        let run = run.code(i32::from(!group.cases.iter().all(good)));
+        let reports = run.json();
+        let reports = reports.as_array().expect("an array of reports");
+        let mut complaints = Vec::new();
+        for case in &group.cases {
+            let of_case = reports.iter().find(|report| report["project_id"] == case.project_id(0));
+            let wrong = of_case.map_or_else(|| vec!["no report".to_owned()], |report| wrong(case, report));
+            if !wrong.is_empty() {
+                complaints.push(format!("{}\n    {}", case.name, wrong.join("\n    ")));
+            }
+            let asked = of_case.and_then(|report| report["requests"].as_u64()).unwrap_or_default();
+            requests.fetch_add(asked, std::sync::atomic::Ordering::Relaxed);
+        }
+        complaints
+    });
+    for complaint in &complaints {
+        println!("{complaint}");
+    }
+    println!("{} cases, {} requests", CASES.len(), requests.into_inner());
+    assert!(complaints.is_empty(), "{} cases are answered wrongly", complaints.len());
+}
+
+#[test]
+fn the_first_lines_are_what_kubectl_prints_for_the_same_pod() {
+    let mut jobs = Vec::new();
+    for group in groups(&CASES) {
+        let refused: Vec<&Case> = group
+            .cases
+            .iter()
+            .copied()
+            .filter(|case| !case.refusals.is_empty() && !case.kubectl_refuses)
+            .collect();
+        let variants: Vec<Variant<'_>> = refused.iter().copied().map(whole).collect();
+        for (variant, rendered) in variants.iter().zip(group.render(&variants)) {
+            if let Rendered::Pod(pod) = rendered {
+                let site = group.snapshot(std::slice::from_ref(variant)).to_string();
+                jobs.push((variant.case, group.namespace, pod, site));
+            }
+        }
+    }
+    let complaints = at_once(&jobs, |(case, namespace, pod, site)| {
+        let args = ["-n", namespace, "create", "--dry-run=server", "-f", "-"];
+        let kubectl = SERVER.try_kubectl(&args, &pod.to_string());
+        let kubectl = String::from_utf8(kubectl.stderr).expect("UTF-8");
+        let kubectl = kubectl.replace("error when creating \"STDIN\": ", "");
+        let not_a_warning = |line: &&str| !line.to_lowercase().starts_with("warning: ");
+        let wanted: Vec<&str> = kubectl.lines().filter(not_a_warning).collect();
+        let sandbox = Sandbox::new().file("site.json", site);
+        let run = dry_run(&sandbox, namespace, &["--max-requests", "1"]).code(1);
+        let given: Vec<&str> = run.stderr.lines().filter(not_a_warning).collect();
+        if given.starts_with(&wanted) && !wanted.is_empty() {
+            Vec::new()
+        } else {
+            vec![format!("{}\n--- kubectl\n{kubectl}--- dry-run\n{}", case.name, run.stderr)]
+        }
+    });
+    for complaint in &complaints {
+        println!("{complaint}");
+    }
+    println!("{} refusals", jobs.len());
+    assert!(complaints.is_empty(), "{} of {} differ", complaints.len(), jobs.len());
 }
