@@ -244,11 +244,18 @@ impl Case {
     fn check(&self) {
         let name = &self.name;
         for refusal in &self.refusals {
-            for blame in refusal.blame.iter().chain(&refusal.may_blame).chain(&refusal.drags) {
+            for blame in refusal
+                .blame
+                .iter()
+                .chain(&refusal.may_blame)
+                .chain(&refusal.drags)
+            {
                 let word = blame.split(' ').next().unwrap_or_default();
                 let known = match word {
                     "quota" | "placeholder" | "template" | "injected" | "cluster" => true,
-                    _ => self.operation(blame).is_some_and(|operation| self.operations().contains(&operation)),
+                    _ => self
+                        .operation(blame)
+                        .is_some_and(|operation| self.operations().contains(&operation)),
                 };
                 assert!(known, "{name}: there is no {blame:?}");
             }
@@ -296,8 +303,7 @@ fn groups(cases: &[Case]) -> Vec<Group<'_>> {
     let base: Value = serde_json::from_str(&base).expect("JSON");
     let mut groups: Vec<Group<'_>> = Vec::new();
     for case in cases {
-        let template =
-            strict(&base, &case.template).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        let template = strict(&base, &case.template).unwrap_or_else(|error| panic!("{}: {error}", case.name));
         let mut settings = json!({
             "kucalc": "onprem",
             "default_quotas": {"internet": true, "idle_timeout": 3600, "mem": 1000, "cpu": 1, "mem_oc": 5, "cpu_oc": 10},
@@ -335,13 +341,19 @@ impl Group<'_> {
     /// The snapshot file of these projects.
     fn snapshot(&self, variants: &[Variant<'_>]) -> Value {
         let mut environments = Map::new();
-        let standard = ("registry.example/cocalc/project".to_owned(), "20230110-1143".to_owned());
+        let standard = (
+            "registry.example/cocalc/project".to_owned(),
+            "20230110-1143".to_owned(),
+        );
         let (mut licenses, mut projects) = (Vec::new(), Vec::new());
         for variant in variants {
             let case = variant.case;
             let (registry, tag) = case.image.as_ref().unwrap_or(&standard);
             let image = format!("i{}", case.image.as_ref().map_or(0, |_| case.number + 1));
-            environments.insert(image.clone(), json!({"title": "T", "tag": tag, "registry": registry}));
+            environments.insert(
+                image.clone(),
+                json!({"title": "T", "tag": tag, "registry": registry}),
+            );
             let mut held = Map::new();
             for (index, license) in case.licenses.iter().enumerate() {
                 let id = case.license_id(variant.number, index);
@@ -385,25 +397,32 @@ impl Group<'_> {
     fn render(&self, variants: &[Variant<'_>]) -> Vec<Rendered> {
         let text = self.snapshot(variants).to_string();
         let options = ReadOptions::default();
-        let (snapshot, _) =
-            read_inputs(&[Input::Stdin], &mut text.as_bytes(), &options).expect("a snapshot");
+        let (snapshot, _) = read_inputs(&[Input::Stdin], &mut text.as_bytes(), &options).expect("a snapshot");
 
         let now = "2026-11-24T12:00:00Z".parse().expect("a time");
         let site = Site::new(&snapshot, now, View::default());
         let render = |variant: &Variant<'_>| {
             let project_id = variant.case.project_id(variant.number);
-            let project = snapshot.projects.iter().find(|row| *row.project_id == *project_id);
+            let project = snapshot
+                .projects
+                .iter()
+                .find(|row| *row.project_id == *project_id);
             let project = project.expect("the project");
             let subject = Subject {
                 project_id: &project.project_id,
                 known: Known::Row(project),
                 live_pod: None,
             };
-            let rendered = site.render(subject).unwrap_or_else(|error| panic!("{}: {error}", variant.case.name));
+            let rendered = site
+                .render(subject)
+                .unwrap_or_else(|error| panic!("{}: {error}", variant.case.name));
             match rendered.failure {
                 None => Rendered::Pod(rendered.pod.to_value().expect("a pod that can be sent")),
                 Some(failure) => Rendered::Fails(
-                    failure.patch.map_or("", |patch| &*rendered.patches[patch].title).to_owned(),
+                    failure
+                        .patch
+                        .map_or("", |patch| &*rendered.patches[patch].title)
+                        .to_owned(),
                     failure.operation,
                     failure.class.name().to_owned(),
                 ),
@@ -511,13 +530,31 @@ fn start() -> ApiServer {
     let manifests = std::fs::read_to_string(data().join("dry-run/namespaces.yaml")).expect("the namespaces");
     server.kubectl_with_stdin(&["create", "-f", "-"], &manifests);
     for (namespace, name, hard, used) in [
-        ("budget", "budget", json!({"limits.memory": "10Gi"}), json!({"limits.memory": "0"})),
-        ("must-specify", "budget", json!({"limits.memory": "10Gi"}), json!({"limits.memory": "0"})),
+        (
+            "budget",
+            "budget",
+            json!({"limits.memory": "10Gi"}),
+            json!({"limits.memory": "0"}),
+        ),
+        (
+            "must-specify",
+            "budget",
+            json!({"limits.memory": "10Gi"}),
+            json!({"limits.memory": "0"}),
+        ),
         ("used-up", "pods", json!({"pods": "5"}), json!({"pods": "5"})),
     ] {
         let status = json!({"status": {"hard": hard, "used": used}}).to_string();
         server.kubectl(&[
-            "-n", namespace, "patch", "resourcequota", name, "--subresource=status", "--type=merge", "-p", &status,
+            "-n",
+            namespace,
+            "patch",
+            "resourcequota",
+            name,
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &status,
         ]);
     }
     for group in groups(&CASES) {
@@ -537,9 +574,20 @@ fn start() -> ApiServer {
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": {"owner": "nobody"}},
         "spec": {"nodeName": "n", "hostAliases": [{"ip": "10.0.0.1"}], "dnsConfig": {},
             "containers": [{"name": "c", "image": "i:latest", "resources": {"limits": {"memory": "64Gi"}}}]}});
-    for namespace in ["limited", "budget", "must-specify", "used-up", "restricted", "closed", "policy"] {
+    for namespace in [
+        "limited",
+        "budget",
+        "must-specify",
+        "used-up",
+        "restricted",
+        "closed",
+        "policy",
+    ] {
         while ask(&server, namespace, &[&pod])[0].accepts() {
-            assert!(waited.elapsed() < Duration::from_secs(60), "{namespace} refuses nothing");
+            assert!(
+                waited.elapsed() < Duration::from_secs(60),
+                "{namespace} refuses nothing"
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -598,7 +646,11 @@ fn questions(case: &Case) -> Vec<Question<'_>> {
         }
         let number = questions.len();
         questions.push(Question {
-            variant: Variant { case, left_out, number },
+            variant: Variant {
+                case,
+                left_out,
+                number,
+            },
             mended,
             what,
         });
@@ -639,7 +691,11 @@ fn questions(case: &Case) -> Vec<Question<'_>> {
     let innocent: Vec<Operation> = case.operations().into_iter().filter(innocent).collect();
     // Of many, some.
     for operation in innocent.iter().step_by(innocent.len().div_ceil(8).max(1)) {
-        put(What::Innocent(*operation), BTreeSet::from([*operation]), BTreeSet::new());
+        put(
+            What::Innocent(*operation),
+            BTreeSet::from([*operation]),
+            BTreeSet::new(),
+        );
     }
     questions
 }
@@ -676,7 +732,11 @@ fn ask_everything<'a>(server: &ApiServer, cases: &'a [Case]) -> BTreeMap<usize, 
                     pods.entry(group.namespace).or_default().push(place);
                 }
             }
-            of_case.push(Asked { question, answer: None, fails });
+            of_case.push(Asked {
+                question,
+                answer: None,
+                fails,
+            });
         }
     }
     for (namespace, pods) in pods {
@@ -815,7 +875,9 @@ fn describe(case: &Case, question: &Question<'_>) -> String {
         What::Whole => "as it is:".to_owned(),
         What::Clean => "without the guilty:".to_owned(),
         What::Alone(index) => format!("refusal {index} alone:"),
-        What::Toggle(index, _) | What::Pair(index, ..) => format!("refusal {index} with fewer of its guilty:"),
+        What::Toggle(index, _) | What::Pair(index, ..) => {
+            format!("refusal {index} with fewer of its guilty:")
+        }
         What::Innocent((license, operation)) => {
             format!("without {} {operation}:", case.licenses[license].title)
         }
@@ -838,7 +900,10 @@ fn the_server_itself_proves_every_expectation() {
     for complaint in &complaints {
         println!("{complaint}");
     }
-    println!("{} cases, {refused} of them refused for {refusals} reasons; {questions} questions", CASES.len());
+    println!(
+        "{} cases, {refused} of them refused for {refusals} reasons; {questions} questions",
+        CASES.len()
+    );
     assert!(complaints.is_empty(), "{} cases are not proved", complaints.len());
     assert!(CASES.len() >= 120, "the corpus is too small");
 }
@@ -881,12 +946,19 @@ fn blamed(case: &Case, entry: &Value) -> Result<String, String> {
         "license" => {
             let operation = entry["operation"].as_u64().ok_or("no operation")?;
             let title = named("title");
-            let index = case.license(&title).ok_or_else(|| format!("no license {title:?}"))?;
+            let index = case
+                .license(&title)
+                .ok_or_else(|| format!("no license {title:?}"))?;
             if entry["license"] != case.license_id(0, index) {
                 return Err(format!("{title} has another id: {entry}"));
             }
-            let operations = case.licenses[index].patch.as_array().map_or(&[][..], Vec::as_slice);
-            let of = usize::try_from(operation).ok().and_then(|operation| operations.get(operation));
+            let operations = case.licenses[index]
+                .patch
+                .as_array()
+                .map_or(&[][..], Vec::as_slice);
+            let of = usize::try_from(operation)
+                .ok()
+                .and_then(|operation| operations.get(operation));
             if of.is_none_or(|of| of["path"] != entry["path"]) {
                 return Err(format!("the operation has another path: {entry}"));
             }
@@ -911,7 +983,9 @@ fn wrong(case: &Case, report: &Value) -> Vec<String> {
     let requests = report["requests"].as_u64();
     if let Some(error) = &case.cocalc_error {
         let given = &report["cocalc_error"];
-        let license = case.license(&error.license).map(|index| case.license_id(0, index));
+        let license = case
+            .license(&error.license)
+            .map(|index| case.license_id(0, index));
         let right = given["license"].as_str() == license.as_deref()
             && given["title"] == *error.license
             && given["operation"] == error.operation
@@ -938,7 +1012,11 @@ fn wrong(case: &Case, report: &Value) -> Vec<String> {
     }
     let mut named: Vec<Vec<String>> = vec![Vec::new(); case.refusals.len()];
     let mut found: Vec<bool> = vec![false; case.refusals.len()];
-    let everybody = || case.refusals.iter().flat_map(|refusal| refusal.blame.iter().chain(&refusal.may_blame));
+    let everybody = || {
+        case.refusals
+            .iter()
+            .flat_map(|refusal| refusal.blame.iter().chain(&refusal.may_blame))
+    };
     let mut seen: BTreeSet<String> = BTreeSet::new();
     for given in report["refusals"].as_array().map_or(&[][..], Vec::as_slice) {
         let problem = Problem {
@@ -971,7 +1049,10 @@ fn wrong(case: &Case, report: &Value) -> Vec<String> {
             better.or_else(|| all.find(|(_, refusal)| refusal.is(&problem, exactly)))
         };
         let Some((index, refusal)) = which(true).or_else(|| which(false)) else {
-            let echo = problem.field.as_ref().is_some_and(|field| case.echoes.contains(field));
+            let echo = problem
+                .field
+                .as_ref()
+                .is_some_and(|field| case.echoes.contains(field));
             let known = |blame: &String| everybody().any(|other| means(other, blame));
             if !echo || !blame.iter().all(known) {
                 complaints.push(format!("false alarm: {given}"));
@@ -986,10 +1067,16 @@ fn wrong(case: &Case, report: &Value) -> Vec<String> {
         };
         let layer = format!("{:?}", refusal.layer).to_lowercase();
         if given["layer"] != *layer || given["reason"] != *reason {
-            complaints.push(format!("layer {}, reason {}: {given}", given["layer"], given["reason"]));
+            complaints.push(format!(
+                "layer {}, reason {}: {given}",
+                given["layer"], given["reason"]
+            ));
         }
         if refusal.is_collision() && refusal.blame.len() == 2 {
-            let in_order = blame.iter().zip(&refusal.blame).all(|(given, wanted)| means(wanted, given));
+            let in_order = blame
+                .iter()
+                .zip(&refusal.blame)
+                .all(|(given, wanted)| means(wanted, given));
             if !in_order {
                 complaints.push(format!("blame {blame:?}, not {:?} in this order", refusal.blame));
             }
@@ -1033,12 +1120,16 @@ fn dry_run_finds_every_fault_in_one_run_and_blames_who_is_guilty() {
         let reports = reports.as_array().expect("an array of reports");
         let mut complaints = Vec::new();
         for case in &group.cases {
-            let of_case = reports.iter().find(|report| report["project_id"] == case.project_id(0));
+            let of_case = reports
+                .iter()
+                .find(|report| report["project_id"] == case.project_id(0));
             let wrong = of_case.map_or_else(|| vec!["no report".to_owned()], |report| wrong(case, report));
             if !wrong.is_empty() {
                 complaints.push(format!("{}\n    {}", case.name, wrong.join("\n    ")));
             }
-            let asked = of_case.and_then(|report| report["requests"].as_u64()).unwrap_or_default();
+            let asked = of_case
+                .and_then(|report| report["requests"].as_u64())
+                .unwrap_or_default();
             requests.fetch_add(asked, std::sync::atomic::Ordering::Relaxed);
         }
         complaints
@@ -1047,7 +1138,11 @@ fn dry_run_finds_every_fault_in_one_run_and_blames_who_is_guilty() {
         println!("{complaint}");
     }
     println!("{} cases, {} requests", CASES.len(), requests.into_inner());
-    assert!(complaints.is_empty(), "{} cases are answered wrongly", complaints.len());
+    assert!(
+        complaints.is_empty(),
+        "{} cases are answered wrongly",
+        complaints.len()
+    );
 }
 
 #[test]
@@ -1069,7 +1164,14 @@ fn the_first_lines_are_what_kubectl_prints_for_the_same_pod() {
         }
     }
     let complaints = at_once(&jobs, |(case, namespace, pod, site)| {
-        let args = ["-n", namespace, "create", "--dry-run=server", "-f", "-"];
+        // Only these need it, and kubectl reads the whole schema for it.
+        let strict = case.refusals.iter().any(|refusal| refusal.layer == Layer::Decode);
+        let validate = if strict {
+            "--validate=strict"
+        } else {
+            "--validate=false"
+        };
+        let args = ["-n", namespace, "create", "--dry-run=server", validate, "-f", "-"];
         let kubectl = SERVER.try_kubectl(&args, &pod.to_string());
         let kubectl = String::from_utf8(kubectl.stderr).expect("UTF-8");
         let kubectl = kubectl.replace("error when creating \"STDIN\": ", "");
@@ -1081,12 +1183,20 @@ fn the_first_lines_are_what_kubectl_prints_for_the_same_pod() {
         if given.starts_with(&wanted) && !wanted.is_empty() {
             Vec::new()
         } else {
-            vec![format!("{}\n--- kubectl\n{kubectl}--- dry-run\n{}", case.name, run.stderr)]
+            vec![format!(
+                "{}\n--- kubectl\n{kubectl}--- dry-run\n{}",
+                case.name, run.stderr
+            )]
         }
     });
     for complaint in &complaints {
         println!("{complaint}");
     }
     println!("{} refusals", jobs.len());
-    assert!(complaints.is_empty(), "{} of {} differ", complaints.len(), jobs.len());
+    assert!(
+        complaints.is_empty(),
+        "{} of {} differ",
+        complaints.len(),
+        jobs.len()
+    );
 }
