@@ -27,11 +27,7 @@ impl Snapshot {
                 self.license_usage.entry(id).or_insert(count);
             }
         }
-        // Rows of the upper source may hold licenses that the lower one did not count.
-        self.license_holders = match (self.license_holders, base.license_holders) {
-            (None, holders) if !self.has_projects => holders,
-            (own, _) => own,
-        };
+        self.license_holders = self.license_holders.or(base.license_holders);
         if self.projects.is_empty() {
             self.projects = base.projects;
         } else if !base.projects.is_empty() {
