@@ -18,6 +18,7 @@ mod live_pod;
 mod manifests;
 mod overlay;
 mod place;
+pub mod postgres;
 mod rows;
 mod software;
 mod source;
@@ -55,6 +56,10 @@ pub struct Snapshot {
     /// Number of running projects that use a license, as CoCalc counts. A license that is missing here is
     /// counted over [`Snapshot::projects`].
     pub license_usage: BTreeMap<String, u64>,
+    /// Licenses that CoCalc cannot count, and a running project whose entry for them is neither map nor list.
+    pub uncountable: BTreeMap<String, String>,
+    /// Ids of licenses that are known only from projects that are not in this snapshot.
+    pub held_elsewhere: Vec<String>,
     /// Pods as `kubectl get pod -o json` gives them.
     pub live_pods: Vec<Value>,
 }

@@ -17,6 +17,13 @@ impl Snapshot {
         for (id, license) in base.site_licenses {
             self.site_licenses.entry(id).or_insert(license);
         }
+        for (id, project) in base.uncountable {
+            // A count that is given by hand says what CoCalc's own cannot.
+            if !self.license_usage.contains_key(&id) {
+                self.uncountable.entry(id).or_insert(project);
+            }
+        }
+        self.held_elsewhere.extend(base.held_elsewhere);
         for (id, count) in base.license_usage {
             self.license_usage.entry(id).or_insert(count);
         }
