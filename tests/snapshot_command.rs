@@ -904,10 +904,61 @@ fn hostile_sites_are_redacted_without_a_trace() {
             "SNAPSHOT_SEED={seed}\n{}",
             run.stdout
         );
-        sandbox
-            .run_with_stdin(&["licenses", "-f", "-"], &run.stdout)
-            .code(0);
+        // Neither the quotas nor what is said of licenses and patches depends on what was replaced.
+        let sandbox = sandbox.file("red.json", &run.stdout);
+        let quotas = |file: &str| -> Vec<Value> {
+            let run = sandbox.run(&["quota", "-f", file, "--all", "-o", "jsonl"]);
+            let quota = |line: &str| {
+                let mut quota = serde_json::from_str::<Value>(line).unwrap()["quota"].take();
+                quota.as_object_mut().unwrap().remove("patch");
+                quota
+            };
+            run.stdout.lines().map(quota).collect()
+        };
+        assert_eq!(quotas("site.json"), quotas("red.json"), "SNAPSHOT_SEED={seed}");
+        let licenses = |file: &str| -> Vec<Value> {
+            let run = sandbox.run(&["licenses", "-f", file, "-o", "json"]).code(0);
+            let rows = run.json().as_array().unwrap().clone();
+            let told = |row: Value| {
+                json!([
+                    row["id"],
+                    row["state"],
+                    row["patch"]["gate"],
+                    row["patch"]["operations"]
+                ])
+            };
+            rows.into_iter()
+                .filter(|row| row["id"] == A || row["id"] == B)
+                .map(told)
+                .collect()
+        };
+        assert_eq!(
+            licenses("site.json"),
+            licenses("red.json"),
+            "SNAPSHOT_SEED={seed}"
+        );
     }
+}
+
+#[test]
+fn a_live_pod_alone_gives_its_placeholders_from_the_file_too() {
+    let mut site = secretive_site();
+    for section in ["projects", "site_licenses", "software"] {
+        site.as_object_mut().unwrap().remove(section);
+    }
+    let id = project(1);
+    let sandbox = Sandbox::new().file("site.json", &site.to_string());
+    let commands: &[&[&str]] = &[
+        &["render"],
+        &["render", &id, "--explain"],
+        &["patch-diff", &id, "--show-secrets"],
+    ];
+    let was = answers(&sandbox, commands, &["-f", "site.json"]);
+    sandbox
+        .run(&["snapshot", "-f", "site.json", &id, "--to", "taken"])
+        .code(0);
+    assert_same(&was, &answers(&sandbox, commands, &["-f", "taken"]), "a live pod");
+    assert!(was[0].contains("registry.example/cocalc:v1"), "{}", was[0]);
 }
 
 /// Puts a secret into every string of every column `env`.

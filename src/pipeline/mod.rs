@@ -924,14 +924,15 @@ fn usage(
     snapshot: &Snapshot,
     licenses: &BTreeMap<String, License>,
 ) -> (HashMap<String, u64>, HashMap<String, String>) {
+    let limited = |id: &String| {
+        licenses
+            .get(id)
+            .is_some_and(|license| license.run_limit.is_some())
+    };
     let mut uncountable: HashMap<String, String> = snapshot
         .uncountable
         .iter()
-        .filter(|(id, _)| {
-            licenses
-                .get(*id)
-                .is_some_and(|license| license.run_limit.is_some())
-        })
+        .filter(|(id, _)| limited(id))
         .map(|(id, project)| (id.clone(), project.clone()))
         .collect();
     let mut usage: HashMap<String, u64> = snapshot
