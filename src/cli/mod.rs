@@ -6,9 +6,13 @@ use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 use crate::output::ui::{ColorChoice, Ui};
 
+mod candidates;
+mod complete;
+mod completion;
 mod editor;
 mod exit;
 mod external_diff;
+mod man;
 mod parallel;
 mod patch_diff;
 mod quota;
@@ -62,12 +66,20 @@ enum Command {
     Render(Box<render::Args>),
     PatchDiff(Box<patch_diff::Args>),
     Quota(Box<quota::Args>),
+    Completion(completion::Args),
     Version(version::Args),
+    #[command(hide = true)]
+    Man(man::Args),
 }
 
 /// Parses a command line, runs it, and says how it ended. All output goes through one [`Ui`].
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
+    if args.get(1).is_some_and(|arg| arg == complete::WORD) {
+        let words = args.get(2..).unwrap_or_default();
+        // Whoever asks for candidates is typing: no message helps.
+        return complete::complete(&Ui::new(ColorChoice::Never), Cli::command(), words).unwrap_or(Exit::No);
+    }
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &args),
@@ -81,7 +93,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Render(args) => render::render(&ui, args),
         Command::PatchDiff(args) => patch_diff::patch_diff(&ui, args),
         Command::Quota(args) => quota::quota(&ui, args),
+        Command::Completion(args) => completion::completion(&ui, Cli::command(), args),
         Command::Version(args) => version::version(&ui, args),
+        Command::Man(args) => man::man(Cli::command(), args),
     };
     match result {
         Ok(exit) => exit,

@@ -1,0 +1,277 @@
+//! Values that a command line could go on with: read from the sources that it names, from the kubeconfig, or asked of
+//! the cluster. Nothing here tells of a failure: then there are no candidates.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use clap::{ArgMatches, Command, FromArgMatches as _};
+use kube::config::Kubeconfig;
+use serde_json::Value;
+
+use super::sources::{SourceArgs, input};
+use crate::{
+    cluster::{Cluster, Options},
+    json,
+    json::must_escape,
+    pipeline::placeholders::Placeholder,
+    snapshot::{self, Input, ReadOptions, Snapshot},
+};
+
+/// A word that can be typed, and what it means.
+pub(super) struct Candidate {
+    pub(super) value: String,
+    /// May be empty.
+    pub(super) about: String,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Projects,
+    Licenses,
+    Contexts,
+    Clusters,
+    Users,
+    Namespaces,
+}
+
+/// The candidates that begin with `word`, or more, for a line that begins with the words `before`.
+pub(super) fn live(root: &Command, before: &[OsString], what: What, word: &str) -> Vec<Candidate> {
+    let Some(typed) = Typed::parse(root, before) else {
+        return Vec::new();
+    };
+    let found = match what {
+        What::Projects => projects(&typed, word),
+        What::Licenses => typed.snapshot().as_ref().map(licenses).unwrap_or_default(),
+        What::Contexts => contexts(&typed.connection),
+        What::Clusters => named(&typed.connection, |kubeconfig| {
+            kubeconfig
+                .clusters
+                .into_iter()
+                .map(|cluster| cluster.name)
+                .collect()
+        }),
+        What::Users => named(&typed.connection, |kubeconfig| {
+            kubeconfig.auth_infos.into_iter().map(|user| user.name).collect()
+        }),
+        What::Namespaces => namespaces(&typed.connection),
+    };
+    // A name that cannot be shown as it is cannot be typed either.
+    let mut found: Vec<Candidate> = found
+        .into_iter()
+        .filter(|candidate| !candidate.value.is_empty() && !candidate.value.contains(must_escape))
+        .collect();
+    found.sort_by(|a, b| a.value.cmp(&b.value));
+    found
+}
+
+/// `NAME=` for each placeholder.
+pub(super) fn placeholders() -> Vec<Candidate> {
+    let name = |placeholder: Placeholder| Candidate {
+        value: format!("{}=", placeholder.name()),
+        about: String::new(),
+    };
+    Placeholder::ALL.into_iter().map(name).collect()
+}
+
+/// What the words before the unfinished one say of sources.
+struct Typed {
+    sources: SourceArgs,
+    connection: Options,
+    offline: bool,
+}
+
+impl Typed {
+    fn parse(root: &Command, before: &[OsString]) -> Option<Self> {
+        // A flag without its value, the last of the words, would spoil those before it.
+        let whole = match before.split_last() {
+            Some((last, whole)) if last.to_string_lossy().starts_with('-') => {
+                let all = Self::matches(root, before)
+                    .filter(|matches| SourceArgs::from_arg_matches(matches).is_ok());
+                all.or_else(|| Self::matches(root, whole))
+            }
+            _ => Self::matches(root, before),
+        };
+        let matches = whole?;
+        let text = |id: &str| matches.try_get_one::<String>(id).ok().flatten().cloned();
+        Some(Self {
+            connection: Options {
+                kubeconfig: matches
+                    .try_get_one::<PathBuf>("kubeconfig")
+                    .ok()
+                    .flatten()
+                    .cloned(),
+                context: text("context"),
+                cluster: text("cluster"),
+                user: text("user"),
+                namespace: text("namespace"),
+                ..Options::default()
+            },
+            offline: matches.try_get_one::<bool>("offline").ok().flatten().copied() == Some(true),
+            sources: SourceArgs::from_arg_matches(&matches).unwrap_or_default(),
+        })
+    }
+
+    fn matches(root: &Command, words: &[OsString]) -> Option<ArgMatches> {
+        let line = std::iter::once(OsString::from("kubectl-cocalc")).chain(words.iter().cloned());
+        let matches = root.clone().ignore_errors(true).try_get_matches_from(line).ok()?;
+        let (_, matches) = matches.subcommand()?;
+        Some(matches.clone())
+    }
+
+    /// What the files and the example hold; `None` if they hold neither projects nor licenses.
+    fn snapshot(&self) -> Option<Snapshot> {
+        // Standard input belongs to the shell.
+        let files = self
+            .sources
+            .filename
+            .iter()
+            .filter(|file| file.as_os_str() != "-");
+        let inputs: Vec<Input> = files.map(|file| input(file)).collect();
+        let (files, _) =
+            snapshot::read_inputs(&inputs, &mut std::io::empty(), &ReadOptions::default()).ok()?;
+        let snapshot = if self.sources.example {
+            files.overlay(snapshot::example())
+        } else {
+            files
+        };
+        (snapshot.has_projects || !snapshot.site_licenses.is_empty()).then_some(snapshot)
+    }
+}
+
+/// Projects that are not deleted, by their titles; without a source of projects, those that run.
+fn projects(typed: &Typed, word: &str) -> Vec<Candidate> {
+    let prefix = ["pod/project-", "project-"]
+        .into_iter()
+        .find(|prefix| word.starts_with(prefix) || (!word.is_empty() && prefix.starts_with(word)))
+        .unwrap_or_default();
+    let candidate = |id: &str, about: &str| Candidate {
+        value: format!("{prefix}{id}"),
+        about: about.to_owned(),
+    };
+    match typed.snapshot().filter(|snapshot| snapshot.has_projects) {
+        Some(snapshot) => {
+            let rows = snapshot.projects.iter().filter(|row| !row.deleted);
+            rows.map(|row| candidate(&row.project_id, &row.title)).collect()
+        }
+        None if typed.offline => Vec::new(),
+        None => {
+            let pods = |namespace: &str| format!("/api/v1/namespaces/{namespace}/pods");
+            let list = list(&typed.connection, pods, &[("labelSelector", "run=project")]);
+            let pods = list.iter().filter_map(|pod| {
+                let phase = pod.pointer("/status/phase").and_then(Value::as_str);
+                Some(candidate(
+                    snapshot::project_id_of(pod)?,
+                    phase.unwrap_or_default(),
+                ))
+            });
+            pods.collect()
+        }
+    }
+}
+
+/// Licenses by their titles, and those that live on only in projects.
+fn licenses(snapshot: &Snapshot) -> Vec<Candidate> {
+    let mut found: Vec<Candidate> = snapshot
+        .site_licenses
+        .values()
+        .map(|license| Candidate {
+            value: license.id.clone(),
+            about: license.title.clone(),
+        })
+        .collect();
+    let mut orphans = BTreeSet::new();
+    for row in &snapshot.projects {
+        if let Ok(held) = json::parse(row.site_license.text()) {
+            let ids = held.as_map().into_iter().flat_map(|map| map.keys());
+            let ids = ids.filter_map(|id| id.as_str());
+            orphans.extend(
+                ids.filter(|id| !snapshot.site_licenses.contains_key(*id))
+                    .map(str::to_owned),
+            );
+        }
+    }
+    found.extend(orphans.into_iter().map(|value| Candidate {
+        value,
+        about: "held by projects, without a row".to_owned(),
+    }));
+    found
+}
+
+fn contexts(connection: &Options) -> Vec<Candidate> {
+    let mut seen = BTreeSet::new();
+    let contexts = kubeconfigs(connection).flat_map(|kubeconfig| kubeconfig.contexts);
+    contexts
+        .filter(|context| seen.insert(context.name.clone()))
+        .map(|named| {
+            let namespace = named
+                .context
+                .as_ref()
+                .and_then(|context| context.namespace.clone());
+            let about = match (named.context, namespace) {
+                (Some(context), Some(namespace)) => format!("{}, namespace {namespace}", context.cluster),
+                (Some(context), None) => context.cluster,
+                (None, _) => String::new(),
+            };
+            Candidate {
+                value: named.name,
+                about,
+            }
+        })
+        .collect()
+}
+
+fn named(connection: &Options, names: impl Fn(Kubeconfig) -> Vec<String>) -> Vec<Candidate> {
+    let names: BTreeSet<String> = kubeconfigs(connection).flat_map(names).collect();
+    let candidate = |value| Candidate {
+        value,
+        about: String::new(),
+    };
+    names.into_iter().map(candidate).collect()
+}
+
+/// The kubeconfig's files that can be read: `--kubeconfig`, else those of the environment, else kubectl's default.
+fn kubeconfigs(connection: &Options) -> impl Iterator<Item = Kubeconfig> {
+    let files = match &connection.kubeconfig {
+        Some(file) => vec![file.clone()],
+        None => match std::env::var_os("KUBECONFIG").filter(|list| !list.is_empty()) {
+            Some(list) => std::env::split_paths(&list).collect(),
+            None => std::env::home_dir()
+                .map(|home| home.join(".kube/config"))
+                .into_iter()
+                .collect(),
+        },
+    };
+    files
+        .into_iter()
+        .filter_map(|file| Kubeconfig::read_from(Path::new(&file)).ok())
+}
+
+fn namespaces(connection: &Options) -> Vec<Candidate> {
+    let list = list(connection, |_| "/api/v1/namespaces".to_owned(), &[]);
+    let names = list.iter().filter_map(|namespace| {
+        Some(Candidate {
+            value: namespace.pointer("/metadata/name")?.as_str()?.to_owned(),
+            about: String::new(),
+        })
+    });
+    names.collect()
+}
+
+/// The items of a list that the API server holds.
+fn list(connection: &Options, path: impl Fn(&str) -> String, query: &[(&str, &str)]) -> Vec<Value> {
+    let Ok(cluster) = Cluster::connect(connection) else {
+        return Vec::new();
+    };
+    let path = path(cluster.session().namespace());
+    let Ok(mut reply) = cluster.run(cluster.session().get(&path, query)) else {
+        return Vec::new();
+    };
+    match reply.value.get_mut("items").map(Value::take) {
+        Some(Value::Array(items)) => items,
+        _ => Vec::new(),
+    }
+}
