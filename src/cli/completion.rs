@@ -39,7 +39,7 @@ enum Shell {
 /// The plugin is on PATH, else kubectl would not have asked; run directly it saves the start of a second kubectl.
 const KUBECTL_COMPLETE: &str = "#!/bin/sh\nexec kubectl-cocalc __complete \"$@\"\n";
 
-pub(super) fn completion(ui: &Ui, mut root: clap::Command, args: &Args) -> Result<Exit, CommandError> {
+pub(super) fn completion(ui: &Ui, root: &clap::Command, args: &Args) -> Result<Exit, CommandError> {
     let shell = match args.shell {
         Shell::Bash => Some(clap_complete::Shell::Bash),
         Shell::Zsh => Some(clap_complete::Shell::Zsh),
@@ -50,6 +50,12 @@ pub(super) fn completion(ui: &Ui, mut root: clap::Command, args: &Args) -> Resul
     let mut out = ui.stdout();
     match shell {
         Some(shell) => {
+            // The generators would offer hidden commands too.
+            let shown = root.get_subcommands().filter(|command| !command.is_hide_set());
+            let mut root = clap::Command::new("kubectl-cocalc")
+                .version(env!("CARGO_PKG_VERSION"))
+                .args(root.get_arguments())
+                .subcommands(shown.cloned());
             // Into memory first: the generators panic when what they write to fails.
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut root, "kubectl-cocalc", &mut script);

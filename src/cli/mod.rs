@@ -93,7 +93,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Render(args) => render::render(&ui, args),
         Command::PatchDiff(args) => patch_diff::patch_diff(&ui, args),
         Command::Quota(args) => quota::quota(&ui, args),
-        Command::Completion(args) => completion::completion(&ui, Cli::command(), args),
+        Command::Completion(args) => completion::completion(&ui, &Cli::command(), args),
         Command::Version(args) => version::version(&ui, args),
         Command::Man(args) => man::man(Cli::command(), args),
     };
