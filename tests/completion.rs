@@ -195,16 +195,26 @@ fn kubectl_completes_the_projects_that_run_where_no_file_holds_any() {
 
 #[test]
 fn bash_completes_the_plugin_run_directly() {
-    let line = "source <(kubectl cocalc completion bash)\n\
-                COMP_WORDS=(kubectl-cocalc render --expl) COMP_CWORD=2\n\
-                _kubectl__cocalc kubectl-cocalc --expl render\n\
-                echo \"${COMPREPLY[@]}\"\n\
-                complete -p kubectl-cocalc";
-    shell(&installed(), line, "")
-        .code(0)
-        .silently()
-        .prints("--explain\n")
-        .prints("kubectl-cocalc\n");
+    let sandbox = installed();
+    for (words, candidates) in [
+        ("kubectl-cocalc ren", "render\n"),
+        ("kubectl-cocalc render --expl", "--explain\n"),
+        ("kubectl-cocalc render -o ky", "kyaml\n"),
+        ("kubectl-cocalc patch-diff --no-g", "--no-guards\n"),
+        ("kubectl-cocalc completion pow", "powershell\n"),
+    ] {
+        // As bash calls the function that is set for this program.
+        let line = format!(
+            "source <(kubectl cocalc completion bash)\n\
+             COMP_WORDS=({words}) COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n\
+             set -- $(complete -p kubectl-cocalc)\n\
+             while [ \"$1\" != -F ]; do shift; done\n\
+             \"$2\" kubectl-cocalc \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD - 1]}}\"\n\
+             echo \"${{COMPREPLY[@]}}\""
+        );
+        let run = shell(&sandbox, &line, "").code(0).silently();
+        assert_eq!(run.stdout, candidates, "{words}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::output::ui::Ui;
 /// commands, flags and fixed values.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
-  # Complete `kubectl cocalc <TAB>`, in every shell; ~/.local/bin must be on PATH
+  # Complete `kubectl cocalc <TAB>` in every shell (~/.local/bin is on PATH)
   kubectl cocalc completion kubectl > ~/.local/bin/kubectl_complete-cocalc && \\
     chmod +x ~/.local/bin/kubectl_complete-cocalc
 
@@ -36,6 +36,9 @@ enum Shell {
     Kubectl,
 }
 
+const NAME: &str = "kubectl-cocalc";
+const BASH_NAME: &str = "kubectl_cocalc";
+
 /// The plugin is on PATH, else kubectl would not have asked; run directly it saves the start of a second kubectl.
 const KUBECTL_COMPLETE: &str = "#!/bin/sh\nexec kubectl-cocalc __complete \"$@\"\n";
 
@@ -52,14 +55,22 @@ pub(super) fn completion(ui: &Ui, root: &clap::Command, args: &Args) -> Result<E
         Some(shell) => {
             // The generators would offer hidden commands too.
             let shown = root.get_subcommands().filter(|command| !command.is_hide_set());
-            let mut root = clap::Command::new("kubectl-cocalc")
+            let mut root = clap::Command::new(NAME)
                 .version(env!("CARGO_PKG_VERSION"))
                 .args(root.get_arguments())
                 .subcommands(shown.cloned());
             // Into memory first: the generators panic when what they write to fails.
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut root, "kubectl-cocalc", &mut script);
-            out.text(&String::from_utf8_lossy(&script))?;
+            // clap_complete's script for bash never finds a subcommand of a program with a dash in its name: it writes
+            // the dash in two ways.
+            let name = if args.shell == Shell::Bash {
+                BASH_NAME
+            } else {
+                NAME
+            };
+            clap_complete::generate(shell, &mut root, name, &mut script);
+            let script = String::from_utf8_lossy(&script);
+            out.text(&script.replace(&format!(" {BASH_NAME}\n"), &format!(" {NAME}\n")))?;
         }
         None => out.text(KUBECTL_COMPLETE)?,
     }

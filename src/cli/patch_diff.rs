@@ -65,7 +65,8 @@ use super::{
   # The patch for an edit of a live pod, as the text of a license's field
   kubectl get pod project-11111111-1111-4111-8111-111111111111 -o json > p1.json
   cp p1.json p2.json; vi p2.json
-  kubectl cocalc patch-diff --example --before p1.json --after p2.json -o license
+  kubectl cocalc patch-diff --example --before p1.json --after p2.json \\
+    -o license
 
   # The same with an editor on the rendered pod
   kubectl cocalc patch-diff --example --edit -o license
