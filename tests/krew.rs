@@ -659,3 +659,52 @@ fn a_release_without_all_archives_is_refused() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("linux-amd64.tar.gz"), "{said}");
 }
+
+#[test]
+fn the_release_workflow_builds_each_platform_of_the_manifest_with_pinned_actions() {
+    let text = read(".github/workflows/release.yml");
+    let workflow: Value = serde_yaml::from_str(&text).unwrap();
+    let mut targets = BTreeSet::new();
+    let mut actions = 0;
+    for (_, job) in workflow["jobs"].as_mapping().unwrap() {
+        for step in job["steps"].as_sequence().unwrap() {
+            if let Some(action) = step["uses"].as_str() {
+                let (_, commit) = action.split_once('@').unwrap();
+                assert!(
+                    commit.len() == 40 && commit.chars().all(|c| c.is_ascii_hexdigit()),
+                    "{action}"
+                );
+                actions += 1;
+            }
+            let words: Vec<&str> = step["run"]
+                .as_str()
+                .unwrap_or_default()
+                .split_whitespace()
+                .collect();
+            for pair in words.windows(2).filter(|pair| pair[0] == "--target") {
+                targets.insert(pair[1].to_owned());
+            }
+        }
+    }
+    assert!(actions > 0);
+    // The script itself says which platform a target is.
+    let sandbox = Sandbox::new().file("program", "");
+    let (program, to) = (sandbox.path().join("program"), sandbox.path().join("to"));
+    let (program, to) = (program.to_str().unwrap(), to.to_str().unwrap());
+    for target in &targets {
+        let args = [
+            "--binary", program, "--man-by", PLUGIN, "--to", to, "--target", target,
+        ];
+        release("archive", &args);
+    }
+    let made = fs::read_dir(to).unwrap();
+    let made: BTreeSet<String> = made
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let expected = USUAL.map(|platform| format!("kubectl-cocalc-{VERSION}-{platform}.tar.gz"));
+    assert_eq!(made, expected.into());
+    // With all of them the manifest is complete.
+    let manifest = release("manifest", &[to]);
+    assert_eq!(faults("cocalc.yaml", &manifest), Vec::<String>::new());
+    assert_eq!(manifest.matches("sha256: ").count(), 5);
+}
