@@ -4,7 +4,10 @@ mod support;
 
 use std::{net::TcpListener, path::Path, process::Command, time::Instant};
 
-use support::{LAB, PLUGIN, Run, Sandbox, api_server::ApiServer};
+use support::{
+    LAB, PLUGIN, Run, Sandbox,
+    api_server::{ApiServer, NAMESPACE},
+};
 
 /// What kubectl adds on stderr, whatever the plugin does.
 const ENDED: &str = "Completion ended with directive: ";
@@ -158,6 +161,36 @@ fn kubeconfig(server: &str) -> String {
 }
 
 #[test]
+fn kubectl_completes_contexts_clusters_and_users_of_the_kubeconfig() {
+    let sandbox = installed()
+        .file("one.yaml", &kubeconfig("https://one.example"))
+        .file(
+            "two.yaml",
+            &kubeconfig("https://two.example").replace("name: one", "name: two"),
+        );
+    let env = "KUBECONFIG=one.yaml:no-such-file:two.yaml";
+    for words in [&["render", "--context", ""][..], &["--context="]] {
+        let (contexts, directive) = complete_with(&sandbox, words, env);
+        assert_eq!(
+            contexts,
+            ["one\tc, namespace cocalc", "two\tc, namespace cocalc"],
+            "{words:?}"
+        );
+        assert_eq!(directive, ":4");
+    }
+    assert_eq!(
+        complete_with(&sandbox, &["render", "--cluster", ""], env).0,
+        ["c"]
+    );
+    assert_eq!(complete_with(&sandbox, &["render", "--user", ""], env).0, ["u"]);
+    let words = ["render", "--kubeconfig", "two.yaml", "--context", ""];
+    let (contexts, _) = complete(&sandbox, &words);
+    assert_eq!(contexts, ["two\tc, namespace cocalc"]);
+    let words = ["render", "--kubeconfig", "no-such-file", "--context", ""];
+    assert_eq!(complete(&sandbox, &words).0, Vec::<String>::new());
+}
+
+#[test]
 fn completion_waits_for_no_server_that_is_silent() {
     // It takes connections and never answers.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -187,6 +220,18 @@ fn kubectl_completes_the_projects_that_run_where_no_file_holds_any() {
     assert_eq!(projects, [format!("{LAB}\tPending")]);
     let (projects, _) = complete_with(&sandbox, &["render", "pod/"], &env);
     assert_eq!(projects, [format!("pod/project-{LAB}\tPending")]);
+    // Where kubectl's own flags lead.
+    let (projects, _) = complete_with(&sandbox, &["render", "-n", "kube-system", ""], &env);
+    assert_eq!(projects, Vec::<String>::new());
+    let (projects, _) = complete_with(&sandbox, &["render", "--offline", ""], &env);
+    assert_eq!(projects, Vec::<String>::new());
+    for words in [
+        &["render", "-n", "coc"][..],
+        &["render", "--namespace=coc"],
+        &["-n", "coc"],
+    ] {
+        assert_eq!(complete_with(&sandbox, words, &env).0, [NAMESPACE], "{words:?}");
+    }
     // A file with projects is asked instead of the cluster.
     let sandbox = sandbox.file("none.yaml", "projects: []\n");
     let (projects, _) = complete_with(&sandbox, &["render", "-f", "none.yaml", ""], &env);

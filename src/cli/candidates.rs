@@ -1,17 +1,16 @@
 //! Values that a command line could go on with: read from the sources that it names, from the kubeconfig, or asked of
 //! the cluster. Nothing here tells of a failure: then there are no candidates.
 
-use std::{
-    collections::BTreeSet,
-    ffi::OsString,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, ffi::OsString};
 
 use clap::{ArgMatches, Command, FromArgMatches as _};
-use kube::config::Kubeconfig;
+use kube::config::{Kubeconfig, NamedContext};
 use serde_json::Value;
 
-use super::sources::{SourceArgs, input};
+use super::{
+    connection::ConnectionArgs,
+    sources::{SourceArgs, input},
+};
 use crate::{
     cluster::{Cluster, Options},
     json,
@@ -81,7 +80,6 @@ pub(super) fn placeholders() -> Vec<Candidate> {
 struct Typed {
     sources: SourceArgs,
     connection: Options,
-    offline: bool,
 }
 
 impl Typed {
@@ -96,22 +94,12 @@ impl Typed {
             _ => Self::matches(root, before),
         };
         let matches = whole?;
-        let text = |id: &str| matches.try_get_one::<String>(id).ok().flatten().cloned();
+        let connection = ConnectionArgs::from_arg_matches(&matches).ok()?;
+        let sources = SourceArgs::from_arg_matches(&matches).unwrap_or_default();
         Some(Self {
-            connection: Options {
-                kubeconfig: matches
-                    .try_get_one::<PathBuf>("kubeconfig")
-                    .ok()
-                    .flatten()
-                    .cloned(),
-                context: text("context"),
-                cluster: text("cluster"),
-                user: text("user"),
-                namespace: text("namespace"),
-                ..Options::default()
-            },
-            offline: matches.try_get_one::<bool>("offline").ok().flatten().copied() == Some(true),
-            sources: SourceArgs::from_arg_matches(&matches).unwrap_or_default(),
+            // Standard input is the terminal in which somebody types.
+            connection: connection.options(true).ok()?,
+            sources,
         })
     }
 
@@ -157,7 +145,7 @@ fn projects(typed: &Typed, word: &str) -> Vec<Candidate> {
             let rows = snapshot.projects.iter().filter(|row| !row.deleted);
             rows.map(|row| candidate(&row.project_id, &row.title)).collect()
         }
-        None if typed.offline => Vec::new(),
+        None if typed.sources.offline => Vec::new(),
         None => {
             let pods = |namespace: &str| format!("/api/v1/namespaces/{namespace}/pods");
             let list = list(&typed.connection, pods, &[("labelSelector", "run=project")]);
@@ -202,52 +190,30 @@ fn licenses(snapshot: &Snapshot) -> Vec<Candidate> {
 }
 
 fn contexts(connection: &Options) -> Vec<Candidate> {
-    let mut seen = BTreeSet::new();
-    let contexts = kubeconfigs(connection).flat_map(|kubeconfig| kubeconfig.contexts);
-    contexts
-        .filter(|context| seen.insert(context.name.clone()))
-        .map(|named| {
-            let namespace = named
-                .context
-                .as_ref()
-                .and_then(|context| context.namespace.clone());
-            let about = match (named.context, namespace) {
-                (Some(context), Some(namespace)) => format!("{}, namespace {namespace}", context.cluster),
-                (Some(context), None) => context.cluster,
-                (None, _) => String::new(),
-            };
-            Candidate {
-                value: named.name,
-                about,
-            }
-        })
-        .collect()
+    let contexts = connection.read_kubeconfig().map(|kubeconfig| kubeconfig.contexts);
+    let candidate = |named: NamedContext| {
+        let about = match named.context {
+            Some(context) => match context.namespace {
+                Some(namespace) => format!("{}, namespace {namespace}", context.cluster),
+                None => context.cluster,
+            },
+            None => String::new(),
+        };
+        Candidate {
+            value: named.name,
+            about,
+        }
+    };
+    contexts.into_iter().flatten().map(candidate).collect()
 }
 
 fn named(connection: &Options, names: impl Fn(Kubeconfig) -> Vec<String>) -> Vec<Candidate> {
-    let names: BTreeSet<String> = kubeconfigs(connection).flat_map(names).collect();
+    let names = connection.read_kubeconfig().map(names).unwrap_or_default();
     let candidate = |value| Candidate {
         value,
         about: String::new(),
     };
     names.into_iter().map(candidate).collect()
-}
-
-/// The kubeconfig's files that can be read: `--kubeconfig`, else those of the environment, else kubectl's default.
-fn kubeconfigs(connection: &Options) -> impl Iterator<Item = Kubeconfig> {
-    let files = match &connection.kubeconfig {
-        Some(file) => vec![file.clone()],
-        None => match std::env::var_os("KUBECONFIG").filter(|list| !list.is_empty()) {
-            Some(list) => std::env::split_paths(&list).collect(),
-            None => std::env::home_dir()
-                .map(|home| home.join(".kube/config"))
-                .into_iter()
-                .collect(),
-        },
-    };
-    files
-        .into_iter()
-        .filter_map(|file| Kubeconfig::read_from(Path::new(&file)).ok())
 }
 
 fn namespaces(connection: &Options) -> Vec<Candidate> {

@@ -6,12 +6,17 @@ use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 use crate::output::ui::{ColorChoice, Ui};
 
+mod calibrate;
 mod candidates;
+mod cluster;
 mod complete;
 mod completion;
+mod connection;
+mod debug;
 mod editor;
 mod exit;
 mod external_diff;
+mod licenses;
 mod man;
 mod parallel;
 mod patch_diff;
@@ -19,6 +24,7 @@ mod quota;
 mod render;
 mod report;
 mod select;
+mod snapshot;
 mod sources;
 mod version;
 
@@ -52,6 +58,9 @@ struct Cli {
         hide_possible_values = true
     )]
     color: Color,
+
+    #[command(flatten)]
+    connection: connection::ConnectionArgs,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -66,6 +75,9 @@ enum Command {
     Render(Box<render::Args>),
     PatchDiff(Box<patch_diff::Args>),
     Quota(Box<quota::Args>),
+    Debug(Box<debug::Args>),
+    Licenses(Box<licenses::Args>),
+    Snapshot(Box<snapshot::Args>),
     Completion(completion::Args),
     Version(version::Args),
     #[command(hide = true)]
@@ -89,17 +101,27 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Color::Always => ColorChoice::Always,
         Color::Never => ColorChoice::Never,
     });
-    let result = match &cli.command {
-        Command::Render(args) => render::render(&ui, args),
-        Command::PatchDiff(args) => patch_diff::patch_diff(&ui, args),
+    let result = cli.connection.check().and_then(|()| match &cli.command {
+        Command::Render(args) => render::render(&ui, &cli.connection, args),
+        Command::PatchDiff(args) => patch_diff::patch_diff(&ui, &cli.connection, args),
         Command::Quota(args) => quota::quota(&ui, args),
+        Command::Debug(args) => debug::debug(&ui, &cli.connection, args),
+        Command::Licenses(args) => licenses::licenses(&ui, args),
+        Command::Snapshot(args) => snapshot::snapshot(&ui, &cli.connection, args),
         Command::Completion(args) => completion::completion(&ui, &Cli::command(), args),
         Command::Version(args) => version::version(&ui, args),
         Command::Man(args) => man::man(Cli::command(), args),
-    };
+    });
     match result {
-        Ok(exit) => exit,
+        Ok(exit) => cli.connection.verdict(&ui, exit),
         Err(error) if error.broken_pipe => Exit::Done,
+        Err(error) if error.plain => {
+            ui.plain(&error.message);
+            if let Some(hint) = &error.hint {
+                ui.hint(hint);
+            }
+            error.exit
+        }
         Err(error) => {
             ui.error(&error.message, error.hint.as_deref());
             error.exit

@@ -32,17 +32,19 @@ use crate::{
         provenance,
         what_if::PatchText,
     },
-    snapshot::{self, ReadOptions},
+    snapshot::{self, OnPatchError, ReadOptions},
 };
 
 use super::{
-    CommandError, Exit,
+    CommandError, Exit, calibrate,
+    cluster::Purpose,
+    connection::ConnectionArgs,
     editor::{self, Edited},
     external_diff::ExternalDiff,
     render::failure_text,
     report::{FailOn, Report},
     select::ProjectArgs,
-    sources::{SourceArgs, Sources, WhatIfArgs, input, site_with},
+    sources::{SourceArgs, Sources, WhatIfArgs, input, no_template, site_with},
 };
 
 /// Show what patches change in a project's pod, or make the patch that an edit needs
@@ -73,7 +75,11 @@ use super::{
 
   # Will the patches still work with the next template?
   kubectl cocalc patch-diff -f project-pod.yaml -f site.yaml --all \\
-    --new-template project-pod-next.yaml")]
+    --new-template project-pod-next.yaml
+
+  # Which assumptions about CoCalc make the rendered pod equal the running one?
+  kubectl get pod project-11111111-1111-4111-8111-111111111111 -o json | \\
+    kubectl cocalc patch-diff -f site.yaml -f - --live --calibrate")]
 pub(super) struct Args {
     #[command(flatten)]
     projects: ProjectArgs,
@@ -99,9 +105,18 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["live", "edit", "new_template"])]
     after: Option<PathBuf>,
 
-    /// Compare the live pod (given by -f) with the rendered one: what a restart would change
+    /// Compare the live pod with the rendered one: what a restart would change
     #[arg(long, conflicts_with_all = ["edit", "new_template"])]
     live: bool,
+
+    /// Print the assumptions that make the rendered pods equal to the live ones
+    ///
+    /// How CoCalc turns a quota into a pod is not public; what is assumed of it stands in `assumptions` of a snapshot
+    /// file. With --live, this finds the values that the live pods speak for, and prints them as such a file, each
+    /// with what speaks for it. What no assumption explains is told on stderr; then the exit code is 1. cpu_format
+    /// is not among them, since the API server writes 0.02 as 20m.
+    #[arg(long, requires = "live", conflicts_with_all = ["output", "no_guards", "fail_on"])]
+    calibrate: bool,
 
     /// Compare the rendered pod with what your editor makes of it
     #[arg(long, conflicts_with = "new_template")]
@@ -183,14 +198,17 @@ struct PatchReport {
     fails: bool,
 }
 
-pub(super) fn patch_diff(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
+pub(super) fn patch_diff(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Result<Exit, CommandError> {
     if args.rules {
         return print_rules(ui);
     }
     let ids = args.projects.ids()?;
+    if args.calibrate {
+        return calibrated(ui, connection, args, &ids);
+    }
     let comparisons = match (&args.before, &args.after) {
-        (Some(before), after) => vec![files(ui, args, before, after.as_deref(), &ids)?],
-        (None, _) => projects(ui, args, &ids)?,
+        (Some(before), after) => vec![files(ui, connection, args, before, after.as_deref(), &ids)?],
+        (None, _) => projects(ui, connection, args, &ids)?,
     };
     print(ui, args, comparisons)
 }
@@ -198,6 +216,7 @@ pub(super) fn patch_diff(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
 /// `--before FILE`, with `--after FILE` or a patch.
 fn files(
     ui: &Ui,
+    connection: &ConnectionArgs,
     args: &Args,
     before: &Path,
     after: Option<&Path>,
@@ -225,8 +244,12 @@ fn files(
             )));
         }
         comparison.project_id = own.clone();
-        if !args.sources.filename.is_empty() || args.sources.example {
+        if !args.sources.filename.is_empty() || args.sources.example || !ids.is_empty() {
             let mut sources = args.sources.read(ui, &args.what_if)?;
+            if !ids.is_empty() {
+                let (of, projects) = (&args.sources, &args.projects);
+                sources.add_cluster(ui, connection, of, projects, ids, Purpose::Render)?;
+            }
             // The live pod itself is a source of the placeholders' values.
             sources.snapshot.live_pods.insert(0, before_value.clone());
             let rendered = render_base(ui, args, &sources, own.as_deref())?;
@@ -375,13 +398,52 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
     Ok(comparison)
 }
 
-fn projects(ui: &Ui, args: &Args, ids: &[String]) -> Result<Vec<Comparison>, CommandError> {
-    let sources = args.sources.read(ui, &args.what_if)?;
-    if sources.snapshot.template.is_none() {
-        return Err(CommandError::usage("there is no template to render").hint(
-            "kubectl get configmap project-pod -o yaml | kubectl cocalc patch-diff -f - …, or --example for the built-in one",
+/// `--calibrate`
+fn calibrated(
+    ui: &Ui,
+    connection: &ConnectionArgs,
+    args: &Args,
+    ids: &[String],
+) -> Result<Exit, CommandError> {
+    let sources = read_with_template(ui, connection, args, ids)?;
+    let what_if = args.what_if.resolve(ui, &sources.snapshot)?;
+    let site = site_with(&sources, &args.sources, what_if, args.what_if.stored)?;
+    let selection = args.projects.select(ui, &sources, ids)?;
+    let exit = calibrate::print(ui, &site, &selection.subjects, args.show_secrets)?;
+    Ok(if exit == Exit::No && args.exit_zero {
+        Exit::Done
+    } else {
+        exit
+    })
+}
+
+fn read_with_template(
+    ui: &Ui,
+    connection: &ConnectionArgs,
+    args: &Args,
+    ids: &[String],
+) -> Result<Sources, CommandError> {
+    if args.live && args.sources.offline {
+        return Err(CommandError::usage(
+            "--live and --offline exclude each other: live pods are in the cluster",
         ));
     }
+    let purpose = if args.live { Purpose::Live } else { Purpose::Render };
+    let mut sources = args.sources.read(ui, &args.what_if)?;
+    sources.add_cluster(ui, connection, &args.sources, &args.projects, ids, purpose)?;
+    if sources.snapshot.template.is_none() {
+        return Err(no_template());
+    }
+    Ok(sources)
+}
+
+fn projects(
+    ui: &Ui,
+    connection: &ConnectionArgs,
+    args: &Args,
+    ids: &[String],
+) -> Result<Vec<Comparison>, CommandError> {
+    let sources = read_with_template(ui, connection, args, ids)?;
     let makes = args.edit || args.after.is_some();
     let what_if = if makes {
         without_patch_of(args, ui, &sources)?
@@ -431,16 +493,24 @@ fn project(
                 "project {} has no live pod in the sources",
                 subject.project_id
             ))
-            .hint("kubectl get pod -o json project-UUID | kubectl cocalc patch-diff --live -f - …"));
+            .hint("it does not run; patch-diff without --live shows what its patches change"));
         };
-        let pod = pod_of(&rendered)?;
+        let pod = if site.assumptions().on_patch_error == OnPatchError::Abort {
+            pod_of(&rendered)?
+        } else {
+            rendered.pod.to_value().map_err(CommandError::usage)?
+        };
         let live = patch_diff::without_kubernetes(live, Some(&pod));
+        let live = patch_diff::as_rendered(&live, &pod);
         let mut comparison = Comparison::new(
             (live.clone(), format!("{name}  live")),
             (pod.clone(), format!("{name}  rendered")),
         );
         comparison.project_id = Some(subject.project_id.to_owned());
         comparison.findings = check::findings(site, subject, &rendered);
+        comparison
+            .findings
+            .extend(calibrate::assumption_notes(site, subject, args.show_secrets));
         comparison.rendered = Some((Side::After, rendered));
         comparison.made = Some(make(args, &pod, &live, None));
         return Ok(comparison);
@@ -1376,6 +1446,7 @@ fn site_of_new_template(ui: &Ui, args: &Args, sources: &Sources, file: &Path) ->
     let sources = Sources {
         snapshot,
         projects_from: sources.projects_from.clone(),
+        cluster: None,
     };
     let what_if = args.what_if.resolve(ui, &sources.snapshot)?;
     site_with(&sources, &args.sources, what_if, args.what_if.stored)

@@ -14,17 +14,20 @@ use crate::{
 
 use super::{
     CommandError, Exit,
+    cluster::Purpose,
+    connection::ConnectionArgs,
     parallel::{ordered, own_site},
     report::{FailOn, Report},
     select::ProjectArgs,
-    sources::{SourceArgs, WhatIfArgs, site},
+    sources::{SourceArgs, WhatIfArgs, no_template, site},
 };
 
 /// Show the Pod that CoCalc will create for a project
 ///
 /// Fills the template, judges the project's licenses as CoCalc's license hook does, computes the quota, puts it
 /// into the pod and applies the licenses' JSON Patches with fast-json-patch's semantics, in CoCalc's order.
-/// Nothing is contacted: everything comes from files (-f), standard input or the built-in example.
+/// What files (-f), --example and --database do not give comes from the cluster; with a template from a file no
+/// cluster is contacted.
 ///
 /// Exit codes: 0 done; 1 CoCalc itself could not make the pod, or a finding is as severe as --fail-on says;
 /// 2 wrong usage or input.
@@ -100,17 +103,23 @@ struct Answer<'a> {
     patch_failed: bool,
 }
 
-pub(super) fn render(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
+pub(super) fn render(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Result<Exit, CommandError> {
     if args.explain && matches!(args.output, Format::Kyaml | Format::Name) {
         return Err(CommandError::usage("--explain goes with -o yaml, json or jsonl"));
     }
     let ids = args.projects.ids()?;
-    let sources = args.sources.read(ui, &args.what_if)?;
+    let mut sources = args.sources.read(ui, &args.what_if)?;
+    sources.add_cluster(
+        ui,
+        connection,
+        &args.sources,
+        &args.projects,
+        &ids,
+        Purpose::Render,
+    )?;
     let site = site(ui, &sources, &args.sources, &args.what_if)?;
     let Some(template) = site.template() else {
-        return Err(CommandError::usage("there is no template to render").hint(
-            "kubectl get configmap project-pod -o yaml | kubectl cocalc render -f - …, or --example for the built-in one",
-        ));
+        return Err(no_template());
     };
     let selection = args.projects.select(ui, &sources, &ids)?;
     let many = selection.many;

@@ -1,6 +1,6 @@
 //! Which projects: the arguments, and what the sources hold.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use clap::Args;
 use serde_json::Value;
@@ -59,6 +59,9 @@ impl ProjectArgs {
             known: Known::Row(row),
             live_pod: pods.get(&*row.project_id).copied(),
         };
+        if self.all && !snapshot.has_projects && sources.cluster.is_some() {
+            return Ok(running(ui, snapshot));
+        }
         if self.all || self.with_license.is_some() {
             if !snapshot.has_projects {
                 return Err(CommandError::usage(format!(
@@ -220,6 +223,28 @@ impl ProjectArgs {
     }
 }
 
+/// All that the cluster knows of: the projects that run.
+fn running<'a>(ui: &Ui, snapshot: &'a Snapshot) -> Selection<'a> {
+    let pods: BTreeMap<&str, &Value> = snapshot
+        .live_pods
+        .iter()
+        .filter_map(|pod| Some((snapshot::project_id_of(pod)?, pod)))
+        .filter(|(id, _)| is_uuid(id))
+        .collect();
+    if pods.is_empty() {
+        ui.note("no project runs in the namespace");
+    }
+    let subjects = pods.into_iter().map(|(project_id, pod)| Subject {
+        project_id,
+        known: Known::Nothing,
+        live_pod: Some(pod),
+    });
+    Selection {
+        subjects: subjects.collect(),
+        many: true,
+    }
+}
+
 fn live_pods(snapshot: &Snapshot) -> HashMap<String, &Value> {
     snapshot
         .live_pods
@@ -228,14 +253,14 @@ fn live_pods(snapshot: &Snapshot) -> HashMap<String, &Value> {
         .collect()
 }
 
-fn holds(row: &snapshot::Project, license: &str) -> bool {
+pub(super) fn holds(row: &snapshot::Project, license: &str) -> bool {
     // The text is searched before it is read: most projects do not hold the license.
     row.site_license.text().contains(license)
         && json::parse(row.site_license.text()).is_ok_and(|json| json.get(license).is_some())
 }
 
 /// The UUID in a PROJECT argument, lower case.
-fn project_id(argument: &str) -> Result<String, CommandError> {
+pub(super) fn project_id(argument: &str) -> Result<String, CommandError> {
     let tail = match argument.split_once("/projects/") {
         Some((_, tail)) => tail.split(['/', '?', '#']).next().unwrap_or_default(),
         None => {
@@ -262,7 +287,8 @@ pub(super) fn resolve_license(
     flag: &str,
     may_be_new: bool,
 ) -> Result<String, CommandError> {
-    let id = given.to_lowercase();
+    // As `licenses -o name` prints it.
+    let id = given.strip_prefix("license/").unwrap_or(given).to_lowercase();
     if snapshot.site_licenses.contains_key(&id) || (may_be_new && is_uuid(&id)) {
         return Ok(id);
     }

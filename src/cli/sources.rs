@@ -6,6 +6,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use crate::{
+    cluster::Cluster,
     json::Json,
     output::ui::Ui,
     pipeline::{
@@ -13,7 +14,7 @@ use crate::{
         placeholders::{Placeholder, Values},
         what_if::{PatchText, WhatIf},
     },
-    snapshot::{self, Input, ReadOptions, Snapshot},
+    snapshot::{self, Input, Note, ReadOptions, Snapshot},
 };
 
 use super::{CommandError, select::resolve_license};
@@ -33,6 +34,10 @@ pub(super) struct SourceArgs {
     /// Use the built-in example: template, settings, licenses and one project
     #[arg(long)]
     pub(super) example: bool,
+
+    /// Contact no cluster and no database: files and --example are all there is
+    #[arg(long)]
+    pub(super) offline: bool,
 
     /// Take the template from this ConfigMap instead of project-pod, or from one key of it
     #[arg(long, value_name = "NAME[/KEY]")]
@@ -98,6 +103,8 @@ pub(super) struct Sources {
     pub(super) snapshot: Snapshot,
     /// What to call the source of projects in messages.
     pub(super) projects_from: String,
+    /// The connection, once the cluster was a source.
+    pub(super) cluster: Option<Cluster>,
 }
 
 impl SourceArgs {
@@ -126,24 +133,16 @@ impl SourceArgs {
             let message = format!("{} cannot both read standard input", names.join(" and "));
             return Err(CommandError::usage(message));
         }
-        let options = ReadOptions {
-            template_configmap: self.template_configmap.as_deref().map(configmap_key),
-        };
+        let options = self.read_options();
         let inputs: Vec<Input> = self.filename.iter().map(|file| input(file)).collect();
         let (files, notes) = snapshot::read_inputs(&inputs, &mut std::io::stdin().lock(), &options)
             .map_err(CommandError::usage)?;
-        for note in &notes {
-            if note.is_warning() {
-                ui.warning(&note.message);
-            } else {
-                ui.note(&note.message);
-            }
-        }
-        if let (Some(name), None) = (&self.template_configmap, &files.template) {
+        tell(ui, &notes);
+        if let (Some(name), None, true) = (&self.template_configmap, &files.template, self.offline) {
             return Err(CommandError::usage(format!(
-                "--template-configmap {name}: no ConfigMap of this name is in the files"
-            ))
-            .hint("kubectl get configmap NAME -o yaml | kubectl cocalc render -f - …"));
+                "--template-configmap {name}: no ConfigMap of this name is in the files, and --offline forbids to \
+                 ask the cluster"
+            )));
         }
         let from_files = files.has_projects;
         let mut snapshot = if self.example {
@@ -166,7 +165,37 @@ impl SourceArgs {
         Ok(Sources {
             snapshot,
             projects_from: projects_from.to_owned(),
+            cluster: None,
         })
+    }
+
+    pub(super) fn read_options(&self) -> ReadOptions {
+        ReadOptions {
+            template_configmap: self.template_configmap.as_deref().map(configmap_key),
+        }
+    }
+
+    /// Whether `-f` takes the standard input.
+    pub(super) fn reads_stdin(&self) -> bool {
+        self.filename.iter().any(|file| file.as_os_str() == "-")
+    }
+}
+
+/// Only `--offline` leads here: the cluster either gives a template or an error of its own.
+pub(super) fn no_template() -> CommandError {
+    CommandError::usage("there is no template to render").hint(
+        "--offline forbids to ask the cluster; give the template with -f, or --example for the built-in one",
+    )
+}
+
+/// What was noticed while reading.
+pub(super) fn tell(ui: &Ui, notes: &[Note]) {
+    for note in notes {
+        if note.is_warning() {
+            ui.warning(&note.message);
+        } else {
+            ui.note(&note.message);
+        }
     }
 }
 

@@ -57,6 +57,17 @@ pub fn anywhere(value: &Value) -> Value {
     value
 }
 
+/// The values of secret environment variables of a pod that are long enough to be found in a text.
+pub fn secrets(pod: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    each_variable(pod, &mut |name, value| {
+        if let Some(value) = value.as_str().filter(|value| is_secret(name) && value.len() >= 4) {
+            found.push(value.to_owned());
+        }
+    });
+    found
+}
+
 fn same(other: &Value, name: &str, value: &Value) -> bool {
     let mut found = false;
     let mut all = true;

@@ -143,8 +143,13 @@ impl Ui {
     pub fn error(&self, text: &str, hint: Option<&str>) {
         self.message(&Prefix::ERROR, text);
         if let Some(hint) = hint {
-            self.message(&Prefix::HINT, hint);
+            self.hint(hint);
         }
+    }
+
+    /// `hint: TEXT` on stderr.
+    pub fn hint(&self, text: &str) {
+        self.message(&Prefix::HINT, text);
     }
 
     /// A text without prefix on stderr: kubectl's own words, a summary. Newlines stay, all else is escaped.

@@ -117,9 +117,19 @@ fn open(path: &Path, name: &str) -> Result<(File, u64), ReadError> {
 
 /// Reads one text that is at hand already.
 pub(super) fn read_text(name: &str, text: &str) -> Result<(Snapshot, Vec<Note>), ReadError> {
+    read_texts(&[(name.to_owned(), text.to_owned())], &ReadOptions::default())
+}
+
+/// Reads texts that are at hand already, each with what to call it in messages.
+pub(super) fn read_texts(
+    texts: &[(String, String)],
+    options: &ReadOptions,
+) -> Result<(Snapshot, Vec<Note>), ReadError> {
     let mut merge = Merge::default();
-    merge.read_text(name, text)?;
-    merge.finish(&ReadOptions::default())
+    for (name, text) in texts {
+        merge.read_text(name, text)?;
+    }
+    merge.finish(options)
 }
 
 /// The template that one source holds, in any of the forms that [`read_inputs`] takes.
@@ -506,7 +516,10 @@ impl Merge {
             )?;
             snapshot.now = Some(now);
         }
-        for (template, place) in document.templates {
+        for (mut template, place) in document.templates {
+            if let Some(source) = &document.template_source {
+                template.source.clone_from(source);
+            }
             set_template(&mut self.template, snapshot, template, place)?;
         }
         for (software, place) in document.software {
@@ -558,6 +571,12 @@ impl Merge {
                 format!("the usage of license {id} is given twice")
             })?;
             snapshot.license_usage.insert(id, count);
+        }
+        for (id, project, place) in document.uncountable {
+            row(&mut self.usage, &id, place, || {
+                format!("the usage of license {id} is given twice")
+            })?;
+            snapshot.uncountable.insert(id, project);
         }
         for (pod, place) in document.live_pods {
             if let Some(name) = pod_name(&pod) {

@@ -17,9 +17,21 @@ impl Snapshot {
         for (id, license) in base.site_licenses {
             self.site_licenses.entry(id).or_insert(license);
         }
-        for (id, count) in base.license_usage {
-            self.license_usage.entry(id).or_insert(count);
+        for (id, project) in base.uncountable {
+            if !self.license_usage.contains_key(&id) {
+                self.uncountable.entry(id).or_insert(project);
+            }
         }
+        for (id, count) in base.license_usage {
+            if !self.uncountable.contains_key(&id) {
+                self.license_usage.entry(id).or_insert(count);
+            }
+        }
+        // Rows of the upper source may hold licenses that the lower one did not count.
+        self.license_holders = match (self.license_holders, base.license_holders) {
+            (None, holders) if !self.has_projects => holders,
+            (own, _) => own,
+        };
         if self.projects.is_empty() {
             self.projects = base.projects;
         } else if !base.projects.is_empty() {

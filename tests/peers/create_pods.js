@@ -1,6 +1,6 @@
 // Asks an API server about pods, for tests/check_pods.rs.
 //
-//   node create_pods.js KUBECONFIG NAMESPACE
+//   node create_pods.js KUBECONFIG NAMESPACE [CONNECTIONS]
 //
 // Reads one pod a line and answers with one line: [code, message, [fields]]. Nothing is created: each request is
 // a dry run with strict decoding.
@@ -9,13 +9,13 @@ const fs = require("fs");
 const https = require("https");
 const readline = require("readline");
 
-const [file, namespace] = process.argv.slice(2);
+const [file, namespace, connections] = process.argv.slice(2);
 const config = fs.readFileSync(file, "utf8");
 const data = (name) => Buffer.from(new RegExp(`${name}: ([A-Za-z0-9+/=]+)`).exec(config)[1], "base64");
 const server = new URL(/server: "([^"]+)"/.exec(config)[1]);
 const agent = new https.Agent({
   keepAlive: true,
-  maxSockets: 4,
+  maxSockets: Number(connections) || 4,
   ca: data("certificate-authority-data"),
   cert: data("client-certificate-data"),
   key: data("client-key-data"),

@@ -15,6 +15,8 @@ use std::{
 };
 
 pub(crate) mod api_server;
+#[cfg(unix)]
+pub(crate) mod postgres;
 
 /// The built plugin.
 pub(crate) const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-cocalc");

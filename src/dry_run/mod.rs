@@ -1,0 +1,3 @@
+//! The API server's verdict on a pod, and what it does not check.
+
+pub mod concerns;

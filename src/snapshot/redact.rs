@@ -1,0 +1,6 @@
+//! stub
+use super::Snapshot;
+/// x
+pub fn redact(s: Snapshot) -> Snapshot {
+    s
+}
