@@ -275,7 +275,7 @@ fn each_shell_has_its_script() {
         let run = Sandbox::new().run(&["completion", shell]).code(0).silently();
         let run = run.prints(mark).prints("patch-diff").prints("keep-going");
         assert!(
-            !run.stdout.contains("FOLDER"),
+            !run.stdout.contains("man pages"),
             "{shell}: the hidden command is in it"
         );
     }

@@ -13,7 +13,21 @@ use support::{
 
 /// Examples that need more than this test has, by their first words and what they need. A new command that asks a
 /// database or a person belongs here.
-const NEEDS_MORE: &[(&str, &str)] = &[];
+const NEEDS_MORE: &[(&str, &str)] = &[
+    (
+        "kubectl logs -l group=manage --prefix --tail=-1 > manage.log",
+        "a kubelet",
+    ),
+    (
+        "kubectl cocalc debug -n cocalc --since 1h -f site.yaml",
+        "a kubelet",
+    ),
+    ("kubectl cocalc snapshot --all --sql |", "a database"),
+    (
+        "kubectl cocalc licenses -f site.yaml f3d76abf -o json | jq -r .quota.patch",
+        "jq",
+    ),
+];
 
 /// Examples that answer something other than "done", by their first words.
 const ANSWERS: &[(&str, i32)] = &[
@@ -102,13 +116,8 @@ fn every_help_is_kubectl_s_in_form() {
         if !["", "version"].contains(&command.as_str()) {
             assert!(!examples(&long).is_empty(), "{command} has no examples");
         }
-        // kubectl names them once, in `kubectl options`; here they are in the long help only.
-        for flag in [
-            "--kubeconfig",
-            "--client-certificate",
-            "--tls-server-name",
-            "--as-group",
-        ] {
+        // Of kubectl's own flags the short help has the common ones only.
+        for flag in ["--client-certificate", "--tls-server-name", "--as-group"] {
             assert!(!short.contains(flag), "{command} -h lists {flag}");
         }
         assert_eq!(
@@ -159,10 +168,14 @@ fn desk(server: &ApiServer) -> Sandbox {
         .file("bin/vi", vi);
     fs::set_permissions(sandbox.path().join("bin/vi"), fs::Permissions::from_mode(0o755)).unwrap();
     let pod = sandbox
-        .run(&["render", "--example", "-o", "json"])
+        .run(&["render", "--example", "-o", "jsonl"])
         .code(0)
         .stdout
         .clone();
+    let label = r#"[{"op":"add","path":"/metadata/labels/a","value":"b"}]"#;
+    let patched = pod.replacen(r#""labels":{"#, r#""labels":{"a":"b","#, 1);
+    let log = format!("project_pod_before={pod}patch={label}\nproject_pod={patched}");
+    let sandbox = sandbox.file("manage.log", &log);
     server.kubectl(&["config", "set-context", "--current", "--namespace", NAMESPACE]);
     server.kubectl_with_stdin(&["create", "-f", "-"], template);
     server.kubectl_with_stdin(&["create", "-f", "-"], &pod);

@@ -1,7 +1,7 @@
 //! Values that a command line could go on with: read from the sources that it names, from the kubeconfig, or asked of
 //! the cluster. Nothing here tells of a failure: then there are no candidates.
 
-use std::{collections::BTreeSet, ffi::OsString};
+use std::{collections::BTreeSet, ffi::OsString, path::PathBuf};
 
 use clap::{ArgMatches, Command, FromArgMatches as _};
 use kube::config::{Kubeconfig, NamedContext};
@@ -84,30 +84,43 @@ struct Typed {
 
 impl Typed {
     fn parse(root: &Command, before: &[OsString]) -> Option<Self> {
-        // A flag without its value, the last of the words, would spoil those before it.
-        let whole = match before.split_last() {
+        // A flag that waits for its value, the last of the words, would spoil those before it.
+        let matches = match before.split_last() {
             Some((last, whole)) if last.to_string_lossy().starts_with('-') => {
-                let all = Self::matches(root, before)
-                    .filter(|matches| SourceArgs::from_arg_matches(matches).is_ok());
-                all.or_else(|| Self::matches(root, whole))
+                let all = Self::matches(root, before);
+                all.filter(|matches| ConnectionArgs::from_arg_matches(matches).is_ok())
+                    .or_else(|| Self::matches(root, whole))
             }
             _ => Self::matches(root, before),
-        };
-        let matches = whole?;
-        let connection = ConnectionArgs::from_arg_matches(&matches).ok()?;
-        let sources = SourceArgs::from_arg_matches(&matches).unwrap_or_default();
+        }?;
+        // Not every command has every source; clap panics when it is asked for an unknown one in another way.
+        let given = |id: &str| matches.try_get_one::<bool>(id).ok().flatten() == Some(&true);
+        let files = matches.try_get_many::<PathBuf>("filename").ok().flatten();
         Some(Self {
             // Standard input is the terminal in which somebody types.
-            connection: connection.options(true).ok()?,
-            sources,
+            connection: ConnectionArgs::from_arg_matches(&matches)
+                .ok()?
+                .options(true)
+                .ok()?,
+            sources: SourceArgs {
+                filename: files.into_iter().flatten().cloned().collect(),
+                example: given("example"),
+                offline: given("offline"),
+                ..SourceArgs::default()
+            },
         })
     }
 
     fn matches(root: &Command, words: &[OsString]) -> Option<ArgMatches> {
         let line = std::iter::once(OsString::from("kubectl-cocalc")).chain(words.iter().cloned());
-        let matches = root.clone().ignore_errors(true).try_get_matches_from(line).ok()?;
-        let (_, matches) = matches.subcommand()?;
-        Some(matches.clone())
+        let root = root.clone().ignore_errors(true);
+        // kubectl's own flags can stand before the command.
+        let root = root.subcommand_required(false).arg_required_else_help(false);
+        let matches = root.try_get_matches_from(line).ok()?;
+        match matches.subcommand() {
+            Some((_, matches)) => Some(matches.clone()),
+            None => Some(matches),
+        }
     }
 
     /// What the files and the example hold; `None` if they hold neither projects nor licenses.

@@ -461,6 +461,10 @@ mod tests {
             "--no-such",
             "--no-such=",
             "render",
+            "debug",
+            "licenses",
+            "-n",
+            "--context",
             "help",
             "patch-diff",
             "__complete",
@@ -475,7 +479,7 @@ mod tests {
         for first in words {
             for second in words {
                 for third in ["", "-", "--a", "--color=", "1"] {
-                    candidates(&[first, second, third]);
+                    candidates(&["--kubeconfig=/no-such-file", first, second, third]);
                 }
             }
         }
