@@ -62,8 +62,9 @@ const HOW_TO_SET: &str = "set manage.dbg_project_patching: \"1\" in the HELM val
   kubectl logs -l group=manage --prefix --tail=-1 > manage.log
   kubectl cocalc debug --log manage.log
 
-  # One project of the cluster in the last hour, with the licenses of a snapshot file
-  kubectl cocalc debug -n cocalc --since 1h -f site.yaml 11111111-1111-4111-8111-111111111111
+  # One project of the cluster in the last hour, with the licenses of a file
+  kubectl cocalc debug -n cocalc --since 1h -f site.yaml \\
+    11111111-1111-4111-8111-111111111111
 
   # A report for a script, one object a line
   kubectl cocalc debug --log manage.log -o jsonl")]

@@ -7,7 +7,10 @@ use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use crate::output::ui::{ColorChoice, Ui};
 
 mod calibrate;
+mod candidates;
 mod cluster;
+mod complete;
+mod completion;
 mod connection;
 mod debug;
 mod dry_run;
@@ -15,6 +18,7 @@ mod editor;
 mod exit;
 mod external_diff;
 mod licenses;
+mod man;
 mod parallel;
 mod patch_diff;
 mod quota;
@@ -76,12 +80,20 @@ enum Command {
     Debug(Box<debug::Args>),
     Licenses(Box<licenses::Args>),
     Snapshot(Box<snapshot::Args>),
+    Completion(completion::Args),
     Version(version::Args),
+    #[command(hide = true)]
+    Man(man::Args),
 }
 
 /// Parses a command line, runs it, and says how it ended. All output goes through one [`Ui`].
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
+    if args.get(1).is_some_and(|arg| arg == complete::WORD) {
+        let words = args.get(2..).unwrap_or_default();
+        // Whoever asks for candidates is typing: no message helps.
+        return complete::complete(&Ui::new(ColorChoice::Never), Cli::command(), words).unwrap_or(Exit::No);
+    }
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &args),
@@ -99,7 +111,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Debug(args) => debug::debug(&ui, &cli.connection, args),
         Command::Licenses(args) => licenses::licenses(&ui, args),
         Command::Snapshot(args) => snapshot::snapshot(&ui, &cli.connection, args),
+        Command::Completion(args) => completion::completion(&ui, &Cli::command(), args),
         Command::Version(args) => version::version(&ui, args),
+        Command::Man(args) => man::man(Cli::command(), args),
     });
     match result {
         Ok(exit) => cli.connection.verdict(&ui, exit),

@@ -66,17 +66,21 @@ use super::{
   kubectl cocalc patch-diff --example --patch-file label.json
 
   # The patch for an edit of a live pod, as the text of a license's field
-  kubectl get pod -o json project-UUID > p1.json; cp p1.json p2.json; vi p2.json
-  kubectl cocalc patch-diff --example --before p1.json --after p2.json -o license
+  kubectl get pod project-11111111-1111-4111-8111-111111111111 -o json > p1.json
+  cp p1.json p2.json; vi p2.json
+  kubectl cocalc patch-diff --example --before p1.json --after p2.json \\
+    -o license
 
   # The same with an editor on the rendered pod
   kubectl cocalc patch-diff --example --edit -o license
 
   # Will the patches still work with the next template?
-  kubectl cocalc patch-diff -f site.yaml --all --new-template project-pod-next.yaml
+  kubectl cocalc patch-diff -f project-pod.yaml -f site.yaml --all \\
+    --new-template project-pod-next.yaml
 
-  # Which assumptions about CoCalc make the rendered pod equal to the running one?
-  kubectl get pod -o json project-UUID | kubectl cocalc patch-diff -f site.yaml -f - --live --calibrate UUID")]
+  # Which assumptions about CoCalc make the rendered pod equal the running one?
+  kubectl get pod project-11111111-1111-4111-8111-111111111111 -o json | \\
+    kubectl cocalc patch-diff -f site.yaml -f - --live --calibrate")]
 pub(super) struct Args {
     #[command(flatten)]
     projects: ProjectArgs,

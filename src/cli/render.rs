@@ -36,12 +36,13 @@ use super::{
   # The pod of the built-in example, with who wrote each field
   kubectl cocalc render --example --explain
 
-  # A project, with the template as it is in the cluster and the rest from a snapshot file
-  kubectl get configmap project-pod -o yaml | kubectl cocalc render -f - -f site.yaml \\
-    11111111-1111-4111-8111-111111111111
+  # A project, with the template of the cluster and the rest from a file
+  kubectl get configmap project-pod -o yaml | \\
+    kubectl cocalc render -f - -f site.yaml 11111111-1111-4111-8111-111111111111
 
   # What would one more license with this patch do?
-  kubectl cocalc render --example -p '[{\"op\":\"add\",\"path\":\"/metadata/labels/a\",\"value\":\"b\"}]'
+  kubectl cocalc render --example -p \\
+    '[{\"op\":\"add\",\"path\":\"/metadata/labels/a\",\"value\":\"b\"}]'
 
   # All projects, one JSON object a line
   kubectl cocalc render -f project-pod.yaml -f site.yaml --all -o jsonl")]

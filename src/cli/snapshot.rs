@@ -38,14 +38,16 @@ use super::{
 #[command(
     after_help = "Examples:
   # A project, and later the same answer without cluster and database
-  kubectl cocalc snapshot -f site.yaml 11111111-1111-4111-8111-111111111111 --to lab.yaml
+  kubectl cocalc snapshot -f site.yaml --to lab.yaml \\
+    11111111-1111-4111-8111-111111111111
   kubectl cocalc render -f lab.yaml
 
   # To be attached to a support request
   kubectl cocalc snapshot --example --redact --to lab.yaml
 
   # The database's part without a port-forward and without a password
-  kubectl cocalc snapshot --all --sql | kubectl exec -i POSTGRES-POD -- psql -XAtq DB > db.json
+  kubectl cocalc snapshot --all --sql | \\
+    kubectl exec -i POSTGRES-POD -- psql -XAtq DB > db.json
   kubectl cocalc quota -f db.json --all",
     mut_arg("set", |arg| arg.hide(true)),
     mut_arg("image", |arg| arg.hide(true))

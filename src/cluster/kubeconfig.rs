@@ -145,6 +145,13 @@ fn target(options: &Options, environment: &Environment) -> Result<Target, Proble
     })
 }
 
+impl Options {
+    /// The kubeconfig for whoever only wants the names in it; `None` if it cannot be read.
+    pub(crate) fn read_kubeconfig(&self) -> Option<Kubeconfig> {
+        read(self, &Environment::current()).ok()
+    }
+}
+
 /// The files that flags and environment name, merged; missing ones of a list are skipped.
 fn read(options: &Options, environment: &Environment) -> Result<Kubeconfig, Problems> {
     if let Some(path) = &options.kubeconfig {
