@@ -731,7 +731,7 @@ mod tests {
     #[test]
     fn words_of_client_go_name_what_was_asked_for() {
         let asked = |path: &str| {
-            super::asked(&Request::Get {
+            asked(&Request::Get {
                 path,
                 query: &[],
                 accept: Accept::Json,
