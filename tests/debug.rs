@@ -1,6 +1,12 @@
 //! `debug`: CoCalc's own record of a start. The logs are made by a peer that patches with fast-json-patch itself, and
 //! come from files or through a real API server.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failure here is a failed test"
+)]
+
 mod support;
 
 use std::{

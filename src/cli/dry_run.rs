@@ -450,7 +450,7 @@ impl Run<'_> {
                 self.count.not_asked += 1;
                 self.exit = self.exit.worst(Exit::Usage);
                 if self.args.report.is_some() {
-                    return self.print_report(&unasked(id, "error", Value::from(error)));
+                    return self.print_report(&unasked(id, "error", &Value::from(error)));
                 }
                 self.report.error(id, error);
             }
@@ -464,7 +464,7 @@ impl Run<'_> {
                 self.exit = self.exit.worst(Exit::No);
                 self.report.add(id, findings);
                 if self.args.report.is_some() {
-                    return self.print_report(&unasked(id, "cocalc_error", error));
+                    return self.print_report(&unasked(id, "cocalc_error", &error));
                 }
                 if self.many && self.args.output.is_none() {
                     self.out

@@ -124,8 +124,7 @@ mod tests {
             level,
             write: Arc::new(move |text| kept.lock().unwrap().push_str(text)),
         });
-        let text = lines.lock().unwrap().clone();
-        text
+        std::mem::take(&mut *lines.lock().unwrap())
     }
 
     #[test]
@@ -137,7 +136,7 @@ mod tests {
                 "https://u:p@h/api",
                 http::StatusCode::OK,
                 took,
-            )
+            );
         };
         assert_eq!(shown(6, line), "GET https://***@h/api 200 OK in 12 milliseconds");
         assert_eq!(shown(5, line), "");

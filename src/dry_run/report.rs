@@ -51,7 +51,7 @@ pub fn report(told: &Told<'_>) -> Value {
 }
 
 /// The report of a pod that CoCalc cannot make, or of a project that has none at all: nothing was asked.
-pub fn unasked(project_id: &str, key: &str, error: Value) -> Value {
+pub fn unasked(project_id: &str, key: &str, error: &Value) -> Value {
     let accepted = if key == "error" {
         Value::Null
     } else {

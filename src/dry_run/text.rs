@@ -273,7 +273,7 @@ impl Teller<'_> {
         for blame in &problem.blame {
             if let Party::Writer(Writer::Operation { patch, operation }) = blame.party
                 && own.first().is_none_or(|(first, _)| *first == patch)
-                && !(is_collision(problem) && !own.is_empty())
+                && (!is_collision(problem) || own.is_empty())
             {
                 own.push((patch, operation));
             }
