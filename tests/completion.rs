@@ -1,5 +1,11 @@
 //! Completion: through the real kubectl's own `__complete`, and with the script for bash.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failure here is a failed test"
+)]
+
 mod support;
 
 use std::{net::TcpListener, path::Path, process::Command, time::Instant};
