@@ -234,3 +234,30 @@ fn every_example_of_every_help_works_as_printed() {
         .prints("/metadata/labels/edited");
     assert!(sandbox.path().join("p1.json").exists());
 }
+
+#[test]
+fn every_command_has_a_man_page() {
+    let sandbox = Sandbox::new().file("man/.keep", "");
+    sandbox.run(&["man", "man"]).code(0).silently().prints_nothing();
+    let mut pages = BTreeSet::from([".keep".to_owned()]);
+    for command in commands() {
+        let name = if command.is_empty() {
+            String::new()
+        } else {
+            format!("-{command}")
+        };
+        let page = format!("kubectl-cocalc{name}.1");
+        let text = fs::read_to_string(sandbox.path().join("man").join(&page)).unwrap();
+        assert!(text.contains(".SH SYNOPSIS"), "{page}: {text}");
+        pages.insert(page);
+    }
+    let written = fs::read_dir(sandbox.path().join("man")).unwrap();
+    let written: BTreeSet<String> = written
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(written, pages);
+    sandbox
+        .run(&["man", "no-such-folder"])
+        .code(2)
+        .says("cannot write man pages to no-such-folder");
+}

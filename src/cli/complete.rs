@@ -117,7 +117,7 @@ fn values(root: &Command, arg: &Arg, word: &str, before: &[OsString]) -> (Vec<Ca
     let name = arg
         .get_value_names()
         .and_then(<[_]>::first)
-        .map(|name| name.as_str());
+        .map(clap::builder::Str::as_str);
     match (arg.get_long(), name) {
         (Some("context"), _) => live(candidates::What::Contexts),
         (Some("cluster"), _) => live(candidates::What::Clusters),
