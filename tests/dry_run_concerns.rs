@@ -5,6 +5,10 @@
     clippy::panic,
     reason = "a failure here is a failed test"
 )]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "json!(…) reads better than &json!(…)"
+)]
 
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 

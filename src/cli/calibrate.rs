@@ -8,7 +8,7 @@ use crate::{
     patch_diff::Difference,
     pipeline::{
         Site, Subject,
-        calibrate::{Calibrated, Calibration, Unexplained, calibrate, may_be_secret, place, speaks},
+        calibrate::{Calibrated, Calibration, Speaker, Spoken, Unexplained, calibrate, may_be_secret, place},
     },
 };
 
@@ -61,8 +61,13 @@ pub(super) fn print(
 }
 
 /// A note for each difference of a live pod that another assumption would remove.
-pub(super) fn assumption_notes(site: &Site, subject: Subject<'_>, show_secrets: bool) -> Vec<Finding> {
-    let note = |spoken: &crate::pipeline::calibrate::Spoken| {
+pub(super) fn assumption_notes(
+    speaker: &mut Speaker,
+    site: &Site,
+    subject: Subject<'_>,
+    show_secrets: bool,
+) -> Vec<Finding> {
+    let note = |spoken: &Spoken| {
         let at = place(&spoken.difference);
         let effect = match shown(&spoken.difference, spoken.difference.live.as_ref(), show_secrets) {
             Some(live) => format!("would give {live} in {at}, as the live pod has"),
@@ -74,7 +79,7 @@ pub(super) fn assumption_notes(site: &Site, subject: Subject<'_>, show_secrets: 
         let message = format!("assumptions.{} {effect}", cut(&spoken.setting));
         Finding::new("assumption", Severity::Note, message)
     };
-    speaks(site, subject).iter().map(note).collect()
+    speaker.speaks(site, subject).iter().map(note).collect()
 }
 
 fn unexplained(left: &Unexplained, show_secrets: bool) -> Finding {
@@ -156,19 +161,23 @@ fn comments(entry: &Calibrated, show_secrets: bool) -> Vec<String> {
     if !entry.changed {
         return vec!["as it was given".to_owned()];
     }
-    let mut lines: Vec<String> = entry
-        .speaks
-        .iter()
-        .take(REASONS)
-        .map(|(_, difference)| format!("else {}", told(difference, show_secrets)))
-        .collect();
-    if entry.speaks.len() > REASONS {
+    let mut reasons: Vec<String> = Vec::new();
+    for (_, difference) in &entry.speaks {
+        let reason = format!("else {}", told(difference, show_secrets));
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    let more = reasons.len().saturating_sub(REASONS);
+    let mut lines: Vec<String> = reasons.into_iter().take(REASONS).collect();
+    if more > 0 || entry.projects > 1 {
         let s = if entry.projects == 1 { "" } else { "s" };
-        lines.push(format!(
-            "and {} more, in {} project{s}",
-            entry.speaks.len() - REASONS,
-            entry.projects
-        ));
+        let more = if more > 0 {
+            format!("and {more} more, ")
+        } else {
+            String::new()
+        };
+        lines.push(format!("{more}in {} project{s}", entry.projects));
     }
     if entry.speaks.is_empty() {
         lines.push("else CoCalc could not have made the pod".to_owned());

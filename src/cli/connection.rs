@@ -325,11 +325,53 @@ mod tests {
     }
 
     #[test]
+    fn warnings_are_errors_only_if_asked_for() {
+        let ui = Ui::new(crate::output::ui::ColorChoice::Never);
+        let verdict = |line: &str, warned: bool, exit: Exit| {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            if warned {
+                cli.connection
+                    .options(true)
+                    .unwrap()
+                    .warnings
+                    .add("unknown field");
+            }
+            cli.connection.verdict(&ui, exit)
+        };
+        let flag = "kubectl-cocalc version --warnings-as-errors";
+        assert_eq!(verdict(flag, true, Exit::Done), Exit::No);
+        assert_eq!(verdict(flag, true, Exit::Usage), Exit::Usage);
+        assert_eq!(verdict(flag, false, Exit::Done), Exit::Done);
+        assert_eq!(verdict("kubectl-cocalc version", true, Exit::Done), Exit::Done);
+    }
+
+    #[test]
     fn short_help_shows_the_common_flags_and_long_help_all() {
-        let mut command = Cli::command();
-        let version = command.find_subcommand_mut("version").unwrap().clone();
-        let short = version.clone().render_help().to_string();
-        let _ = version;
-        assert!(!short.contains("--as-group"), "{short}");
+        let help = |flag: &str| {
+            let Err(help) = Cli::try_parse_from(["kubectl-cocalc", "version", flag]) else {
+                panic!("no help");
+            };
+            help.to_string()
+        };
+        let short = help("-h");
+        for shown in ["Kubernetes options:", "--context", "--kubeconfig", "--namespace"] {
+            assert!(short.contains(shown), "{shown} is missing in {short}");
+        }
+        let rare = [
+            "--server",
+            "--token",
+            "--as-group",
+            "--request-timeout",
+            "--cache-dir",
+            "--vmodule",
+            "--v <LEVEL>",
+        ];
+        for rare in rare {
+            assert!(!short.contains(rare), "{rare} is in {short}");
+            assert!(
+                help("--help").contains(rare),
+                "{rare} is missing in the long help"
+            );
+        }
     }
 }

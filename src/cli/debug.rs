@@ -2,14 +2,15 @@
 
 use std::{collections::HashSet, fmt::Write as _, fs::File, io::Read, path::PathBuf};
 
+use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::{
     check::license_name,
+    cluster::{Cluster, RequestError},
     debug::{
         Collector, ErrorTold, Judge, Judged, Line, Reader, Replay, Told, Unreadable, Verdict, blame_text,
-        effect_name,
     },
     output::{
         diff::{self, Documents, Side},
@@ -17,6 +18,7 @@ use crate::{
         ui::{Output, Ui},
         yaml::PathPart,
     },
+    pipeline::provenance::field_path,
     snapshot::Snapshot,
 };
 
@@ -49,8 +51,8 @@ const HOW_TO_SET: &str = "set manage.dbg_project_patching: \"1\" in the HELM val
 /// set gives the same pod, whether our own pod before patches is the same, and what the errors that follow mean.
 /// Without that HELM value it tells the errors alone.
 ///
-/// Without PROJECT it tells of all projects in the logs. Licenses and template come from -f or --example; without
-/// them they are left out.
+/// Without PROJECT it tells of all projects in the logs. Whose the operations are it can tell where -f or --example give
+/// licenses; the template is the cluster's where neither gives one and the logs are the cluster's too.
 ///
 /// Exit codes: 0 done; 1 nothing in the logs is of these projects, or our application of a patch set gives another pod
 /// than CoCalc's; 2 wrong usage or input, or the logs could not be read.
@@ -226,6 +228,7 @@ pub(super) fn debug(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Result
         matched: 0,
         unreadable_count: 0,
         differs: false,
+        incomplete: false,
         printed: false,
     };
     if args.log.is_empty() {
@@ -270,6 +273,8 @@ struct Run<'a> {
     matched: usize,
     unreadable_count: usize,
     differs: bool,
+    /// Whether a log could not be read to its end.
+    incomplete: bool,
     printed: bool,
 }
 
@@ -310,6 +315,58 @@ impl Reading {
     }
 }
 
+/// Why a log was not read to its end.
+enum Broken {
+    Request(RequestError),
+    Command(CommandError),
+}
+
+impl From<RequestError> for Broken {
+    fn from(error: RequestError) -> Self {
+        Self::Request(error)
+    }
+}
+
+impl From<CommandError> for Broken {
+    fn from(error: CommandError) -> Self {
+        Self::Command(error)
+    }
+}
+
+/// The logs of a pod, if it is one of manage-action.
+fn origins(pod: &Value) -> Vec<Origin> {
+    let name = pod
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    if !name.starts_with("manage-action-") {
+        return Vec::new();
+    }
+    let containers = pod.pointer("/spec/containers").and_then(Value::as_array);
+    let containers = containers.into_iter().flatten();
+    let names = containers.filter_map(|container| container.get("name")?.as_str());
+    let restarted = |container: &str| {
+        let statuses = pod.pointer("/status/containerStatuses").and_then(Value::as_array);
+        let own = statuses
+            .into_iter()
+            .flatten()
+            .find(|status| status.get("name").and_then(Value::as_str) == Some(container));
+        own.and_then(|status| status.get("restartCount")?.as_u64())
+            .unwrap_or(0)
+            > 0
+    };
+    names
+        .flat_map(|container| {
+            let origin = |previous: bool| Origin {
+                name: format!("{name}/{container}{}", if previous { " (previous)" } else { "" }),
+                container: Some((name.to_owned(), container.to_owned(), previous)),
+            };
+            let previous = restarted(container).then(|| origin(true));
+            previous.into_iter().chain([origin(false)])
+        })
+        .collect()
+}
+
 impl Run<'_> {
     fn read_file(&mut self, file: &std::path::Path) -> Result<(), CommandError> {
         let (name, mut input): (String, Box<dyn Read>) = if file.as_os_str() == "-" {
@@ -340,10 +397,72 @@ impl Run<'_> {
         self.end(reading)
     }
 
+    /// The logs of all containers of the pods manage-action-…, those of containers that ended first.
     fn read_cluster(&mut self, connection: &ConnectionArgs, stdin_used: bool) -> Result<(), CommandError> {
         let cluster = connection.connect(self.ui, stdin_used)?;
-        let _ = cluster;
+        let session = cluster.session();
+        let pods_path = format!("/api/v1/namespaces/{}/pods", session.namespace());
+        let pods = cluster
+            .run(session.list(&pods_path, &[("labelSelector", "group=manage")]))?
+            .value;
+        for origin in pods.iter().flat_map(origins) {
+            let Some((pod, container, previous)) = origin.container.clone() else {
+                continue;
+            };
+            let (since, tail) = (self.args.since, self.args.tail);
+            let (since, tail) = (since.map(|n| n.to_string()), tail.map(|n| n.to_string()));
+            let mut query = vec![("container", &*container), ("timestamps", "true")];
+            query.extend(previous.then_some(("previous", "true")));
+            query.extend(since.as_deref().map(|seconds| ("sinceSeconds", seconds)));
+            query.extend(tail.as_deref().map(|lines| ("tailLines", lines)));
+            let path = format!("{pods_path}/{pod}/log");
+            match self.read_pod(&cluster, &path, &query, &origin) {
+                // There is no such log (any more): the container has not started, or its log was rotated away.
+                Err(Broken::Request(RequestError::Status(status))) if matches!(status.code, 400 | 404) => {
+                    if !previous {
+                        self.ui
+                            .note(&format!("{pod}/{container}: {}", escape::line(&status.message)));
+                    }
+                }
+                Err(Broken::Request(error @ RequestError::Interrupted)) => return Err(error.into()),
+                // The other pods' logs may hold what is looked for.
+                Err(Broken::Request(error)) => {
+                    self.incomplete = true;
+                    self.ui.plain(&format!("{pod}/{container}: {error}"));
+                    if let Some(hint) = error.hint() {
+                        self.ui.hint(&hint);
+                    }
+                }
+                Err(Broken::Command(error)) => return Err(error),
+                Ok(()) => {}
+            }
+        }
         Ok(())
+    }
+
+    fn read_pod(
+        &mut self,
+        cluster: &Cluster,
+        path: &str,
+        query: &[(&str, &str)],
+        origin: &Origin,
+    ) -> Result<(), Broken> {
+        let mut stream = cluster.run(cluster.session().stream(path, query))?;
+        let mut reading = Reading::new(origin.clone());
+        let broken = loop {
+            match cluster.run(stream.next()) {
+                None => break None,
+                Some(Err(error)) => break Some(error),
+                Some(Ok(chunk)) => {
+                    let mut told = Vec::new();
+                    reading.feed(&chunk, &mut told);
+                    self.tell_all(origin, told)?;
+                }
+            }
+        };
+        // What came before a broken connection is told all the same.
+        self.end(reading)?;
+        broken.map_or(Ok(()), |error| Err(error.into()))
     }
 
     fn end(&mut self, reading: Reading) -> Result<(), CommandError> {
@@ -512,16 +631,24 @@ impl Run<'_> {
             } else {
                 "start the project and look again; --since and --tail leave out what is older"
             };
-            self.ui
-                .error(&format!("the logs hold {what}; read were:{read}"), Some(hint));
-            return Ok(Exit::No);
+            if self.logs.is_empty() {
+                self.ui.error("there is no log to read", Some(hint));
+            } else {
+                self.ui
+                    .error(&format!("the logs hold {what}; read were:{read}"), Some(hint));
+            }
+            return Ok(if self.incomplete { Exit::Usage } else { Exit::No });
         }
         if markers == 0 {
             self.ui.note(&format!(
                 "the logs hold no record of a pod; to have them, {HOW_TO_SET}"
             ));
         }
-        Ok(if self.differs { Exit::No } else { Exit::Done })
+        Ok(match (self.incomplete, self.differs) {
+            (true, _) => Exit::Usage,
+            (false, true) => Exit::No,
+            (false, false) => Exit::Done,
+        })
     }
 
     fn start_text(&self, origin: &Origin, judged: &Judged) -> String {
@@ -598,7 +725,7 @@ impl Run<'_> {
                 i + 1,
                 escape::line(&operation.op()),
                 escape::line(&operation.path()),
-                effect_name(*effect)
+                effect.as_str()
             );
             text.push_str(&fold(&line, 8));
         }
@@ -719,7 +846,7 @@ impl Run<'_> {
                 for difference in found.iter().take(MOST_DIFFERENCES) {
                     let line = format!(
                         "{}: ours {}, logged {}",
-                        escape::line(&difference.path),
+                        escape::line(&field_path(&difference.path)),
                         shown(&difference.ours),
                         shown(&difference.logged)
                     );
@@ -727,6 +854,19 @@ impl Run<'_> {
                 }
                 if found.len() > MOST_DIFFERENCES {
                     item(text, "", &format!("and {} more", found.len() - MOST_DIFFERENCES));
+                }
+                for spoken in &judged.assumptions {
+                    let fields: Vec<&str> = spoken.fields.iter().take(3).map(String::as_str).collect();
+                    let more = match spoken.fields.len().saturating_sub(fields.len()) {
+                        0 => String::new(),
+                        more => format!(" and {more} more"),
+                    };
+                    let line = format!(
+                        "assumptions.{} would give what the log has in {}{more}",
+                        spoken.setting,
+                        fields.join(", ")
+                    );
+                    item(text, "", &escape::line(&line));
                 }
             }
         }
@@ -736,8 +876,8 @@ impl Run<'_> {
 impl Finished {
     fn report(&self) -> Map<String, Value> {
         let mut map = self.origin.report();
-        map.insert("lines".to_owned(), json!(self.lines));
-        map.insert("bytes".to_owned(), json!(self.bytes));
+        map.insert("lines_read".to_owned(), json!(self.lines));
+        map.insert("bytes_read".to_owned(), json!(self.bytes));
         map.insert("records".to_owned(), json!(self.markers));
         let (from, to) = self.times.unzip();
         map.insert("from".to_owned(), json!(from.map(|time| time.to_string())));
@@ -774,14 +914,11 @@ fn error_text(text: &mut String, told: &ErrorTold) {
         item(text, "", &escape::line(sentence));
     }
     for (fault, blame) in explanation.faults.iter().zip(&told.blame) {
-        let names: Vec<String> = blame.iter().map(blame_text).collect();
-        if !names.is_empty() {
-            let line = format!(
-                "{}: by {}",
-                escape::line(&fault.field),
-                escape::line(&names.join("; "))
-            );
-            item(text, "", &line);
+        if !blame.is_empty() {
+            item(text, "", &escape::line(&fault.field));
+        }
+        for blame in blame {
+            item(text, "", &format!("  by {}", escape::line(&blame_text(blame))));
         }
     }
 }

@@ -104,6 +104,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_the_cluster_says_is_shown_as_it_is() {
+        let error = CommandError::from(RequestError::Failed(
+            "Unable to connect to the server: EOF".to_owned(),
+        ));
+        assert_eq!(error.message, "Unable to connect to the server: EOF");
+        assert!(error.plain && error.exit == Exit::Usage);
+        let error = CommandError::from(RequestError::Interrupted);
+        assert_eq!((&*error.message, error.exit), ("interrupted", Exit::Interrupted));
+    }
+
+    #[test]
     fn the_worst_exit_code_wins() {
         assert_eq!(Exit::No.worst(Exit::Done), Exit::No);
         assert_eq!(Exit::No.worst(Exit::Usage), Exit::Usage);

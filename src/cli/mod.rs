@@ -13,6 +13,7 @@ mod complete;
 mod completion;
 mod connection;
 mod debug;
+mod dry_run;
 mod editor;
 mod exit;
 mod external_diff;
@@ -74,6 +75,7 @@ enum Color {
 enum Command {
     Render(Box<render::Args>),
     PatchDiff(Box<patch_diff::Args>),
+    DryRun(Box<dry_run::Args>),
     Quota(Box<quota::Args>),
     Debug(Box<debug::Args>),
     Licenses(Box<licenses::Args>),
@@ -104,6 +106,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     let result = cli.connection.check().and_then(|()| match &cli.command {
         Command::Render(args) => render::render(&ui, &cli.connection, args),
         Command::PatchDiff(args) => patch_diff::patch_diff(&ui, &cli.connection, args),
+        Command::DryRun(args) => dry_run::dry_run(&ui, &cli.connection, args),
         Command::Quota(args) => quota::quota(&ui, args),
         Command::Debug(args) => debug::debug(&ui, &cli.connection, args),
         Command::Licenses(args) => licenses::licenses(&ui, args),

@@ -28,6 +28,7 @@ use crate::{
     patch_diff::{self, Made, Request},
     pipeline::{
         Patch, Rendered, Site, Subject,
+        calibrate::Speaker,
         placeholders::{self, Placeholder},
         provenance,
         what_if::PatchText,
@@ -462,11 +463,17 @@ fn projects(
         None => None,
     };
     let mut comparisons = Vec::new();
+    let mut speaker = Speaker::default();
     for subject in &selection.subjects {
         let rendered = site
             .render(*subject)
             .map_err(|error| CommandError::usage(format!("project {}: {error}", subject.project_id)))?;
-        comparisons.push(project(ui, args, &site, new_site.as_ref(), *subject, rendered)?);
+        let mut comparison = project(ui, args, &site, new_site.as_ref(), *subject, rendered)?;
+        if args.live {
+            let notes = calibrate::assumption_notes(&mut speaker, &site, *subject, args.show_secrets);
+            comparison.findings.extend(notes);
+        }
+        comparisons.push(comparison);
     }
     Ok(comparisons)
 }
@@ -508,9 +515,6 @@ fn project(
         );
         comparison.project_id = Some(subject.project_id.to_owned());
         comparison.findings = check::findings(site, subject, &rendered);
-        comparison
-            .findings
-            .extend(calibrate::assumption_notes(site, subject, args.show_secrets));
         comparison.rendered = Some((Side::After, rendered));
         comparison.made = Some(make(args, &pod, &live, None));
         return Ok(comparison);
@@ -892,7 +896,7 @@ impl Comparison {
                 let findings: Vec<Value> = own
                     .map(|(_, finding)| Value::Object(finding_json(finding)))
                     .collect();
-                json!({"op": operation.op(), "path": operation.path(), "effect": effect_name(*effect), "findings": findings})
+                json!({"op": operation.op(), "path": operation.path(), "effect": effect.as_str(), "findings": findings})
             };
             patch.operations.iter().enumerate().map(operation).collect()
         };
@@ -1080,20 +1084,6 @@ fn short(patch: &Patch) -> String {
         patch.title.clone()
     } else {
         patch.license.get(..8).unwrap_or(&patch.license).to_owned()
-    }
-}
-
-fn effect_name(effect: Effect) -> &'static str {
-    match effect {
-        Effect::Added => "added",
-        Effect::Replaced => "replaced",
-        Effect::Removed => "removed",
-        Effect::Moved => "moved",
-        Effect::Copied => "copied",
-        Effect::Tested => "tested",
-        Effect::Nothing => "nothing",
-        Effect::Failed => "failed",
-        Effect::NotReached => "not reached",
     }
 }
 

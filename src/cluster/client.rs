@@ -31,6 +31,8 @@ use super::{
 
 /// Time for one answer, if the user gives none.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// A longer time than this is not told from none; a clock cannot be set for ever ahead.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Time to reach the server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a request is made that the server has no time for.
@@ -110,6 +112,12 @@ struct Connection {
     flow_control: AtomicBool,
 }
 
+/// What holds for all tries of a request.
+struct Begun {
+    token: Option<HeaderValue>,
+    deadline: Instant,
+}
+
 /// An answer, read to its end.
 struct Answer {
     code: u16,
@@ -159,7 +167,10 @@ impl Cluster {
             client,
             tokens,
             destination,
-            timeout: options.request_timeout.unwrap_or(REQUEST_TIMEOUT),
+            timeout: options
+                .request_timeout
+                .unwrap_or(REQUEST_TIMEOUT)
+                .min(LONGEST_TIMEOUT),
             log: options.log.clone(),
             warnings: options.warnings.clone(),
             dry_run: OnceCell::new(),
@@ -242,10 +253,10 @@ impl Session {
             query,
             accept: Accept::Any,
         };
-        let deadline = self.connection.deadline();
-        let response = interrupt::or_interrupted(self.connection.ask(&request, deadline)).await?;
+        let begun = self.connection.begin()?;
+        let response = interrupt::or_interrupted(self.connection.ask(&request, &begun)).await?;
         if !response.status().is_success() {
-            let answer = interrupt::or_interrupted(self.connection.read(response, deadline)).await?;
+            let answer = interrupt::or_interrupted(self.connection.read(response, begun.deadline)).await?;
             return Err(answer.refusal(&request));
         }
         let patience = self.connection.timeout;
@@ -402,30 +413,34 @@ impl Session {
 }
 
 impl Connection {
-    fn deadline(&self) -> Instant {
-        Instant::now() + self.timeout
+    /// Who asks, and until when the answer must be there. A user who has to sign in again does so before the clock
+    /// runs.
+    fn begin(&self) -> Result<Begun, RequestError> {
+        let token = self.tokens.header()?;
+        let deadline = Instant::now() + self.timeout;
+        Ok(Begun { token, deadline })
     }
 
     /// Asks, and reads the answer, within the request's timeout.
     async fn send(&self, request: &Request<'_>) -> Result<Answer, RequestError> {
-        let deadline = self.deadline();
+        let begun = self.begin()?;
         interrupt::or_interrupted(async {
-            let response = self.ask(request, deadline).await?;
-            self.read(response, deadline).await
+            let response = self.ask(request, &begun).await?;
+            self.read(response, begun.deadline).await
         })
         .await
     }
 
     /// Asks, again if the server has no time just now: both kinds of request can be repeated without harm.
-    async fn ask(&self, request: &Request<'_>, deadline: Instant) -> Result<Response<Body>, RequestError> {
+    async fn ask(&self, request: &Request<'_>, begun: &Begun) -> Result<Response<Body>, RequestError> {
         if let Some(log) = &self.log {
             log.body("Request", request.body());
         }
         let mut tries = 1;
         loop {
-            let response = self.ask_once(request, deadline).await?;
+            let response = self.ask_once(request, begun).await?;
             let wait = wait_before_next_try(response.status(), response.headers(), tries);
-            match wait.filter(|wait| tries < TRIES && Instant::now() + *wait < deadline) {
+            match wait.filter(|wait| tries < TRIES && Instant::now() + *wait < begun.deadline) {
                 Some(wait) => {
                     drop(response);
                     if let Some(log) = &self.log {
@@ -439,17 +454,13 @@ impl Connection {
         }
     }
 
-    async fn ask_once(
-        &self,
-        request: &Request<'_>,
-        deadline: Instant,
-    ) -> Result<Response<Body>, RequestError> {
+    async fn ask_once(&self, request: &Request<'_>, begun: &Begun) -> Result<Response<Body>, RequestError> {
         let mut http = request.http()?;
-        if let Some(token) = self.tokens.header()? {
-            http.headers_mut().insert(header::AUTHORIZATION, token);
+        if let Some(token) = &begun.token {
+            http.headers_mut().insert(header::AUTHORIZATION, token.clone());
         }
         let began = Instant::now();
-        let answered = timeout_at(deadline, self.client.send(http)).await;
+        let answered = timeout_at(begun.deadline, self.client.send(http)).await;
         if let Some(log) = &self.log {
             let server = self.destination.server.to_string();
             let url = format!("{}{}", server.trim_end_matches('/'), request.target()?);
@@ -483,7 +494,7 @@ impl Connection {
             log.body("Response", &whole);
         }
         let warnings = warnings(&parts.headers);
-        self.warnings.add(&warnings);
+        warnings.iter().for_each(|warning| self.warnings.add(warning));
         let content_type = parts.headers.get(header::CONTENT_TYPE);
         Ok(Answer {
             code: parts.status.as_u16(),

@@ -160,8 +160,11 @@ fn ended(status: ExitStatus) -> String {
 /// Reads a plugin's answer. No message repeats any of it.
 fn credential(answer: &[u8], version: &str) -> Result<Credential, String> {
     let text = std::str::from_utf8(answer).map_err(|_| "decoding stdout: it is not UTF-8")?;
-    let credential: ExecCredential = serde_saphyr::from_str(text)
-        .map_err(|_| "decoding stdout: the exec plugin printed no ExecCredential")?;
+    // YAML is allowed too, but most plugins print JSON, and YAML's readers do not take all of it.
+    let credential: ExecCredential = serde_json::from_str(text)
+        .ok()
+        .or_else(|| serde_saphyr::from_str(text).ok())
+        .ok_or("decoding stdout: the exec plugin printed no ExecCredential")?;
     let given = credential.api_version.unwrap_or_default();
     if given != version {
         return Err(format!(

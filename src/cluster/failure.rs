@@ -110,17 +110,24 @@ impl Destination {
                 CertificateError::UnknownIssuer => x509("certificate signed by unknown authority"),
                 CertificateError::NotValidForName => x509(&format!("certificate is not valid for {name}")),
                 CertificateError::NotValidForNameContext { expected, presented } => {
-                    let valid: Vec<String> = presented.iter().map(|name| plain_name(name)).collect();
                     let wanted = expected.to_str();
-                    if valid.is_empty() {
-                        x509(&format!(
+                    let is_address = wanted.parse::<std::net::IpAddr>().is_ok();
+                    let valid: Vec<String> = presented
+                        .iter()
+                        .filter(|name| name.starts_with("IpAddress") == is_address)
+                        .map(|name| plain_name(name))
+                        .collect();
+                    match (&valid[..], is_address) {
+                        ([], true) => x509(&format!(
+                            "cannot validate certificate for {wanted} because it doesn't contain any IP SANs"
+                        )),
+                        ([], false) => x509(&format!(
                             "certificate is not valid for any names, but wanted to match {wanted}"
-                        ))
-                    } else {
-                        x509(&format!(
+                        )),
+                        _ => x509(&format!(
                             "certificate is valid for {}, not {wanted}",
                             valid.join(", ")
-                        ))
+                        )),
                     }
                 }
                 CertificateError::Expired | CertificateError::NotValidYet => {

@@ -40,10 +40,13 @@ const NOTHING: &str = "Missing or incomplete configuration info.  Please point t
                        2. Via the KUBECONFIG environment variable\n  \
                        3. In your home directory as ~/.kube/config";
 
+const CONTEXT_NOT_FOUND: &str = "context was not found for specified context: ";
+
 /// Finds out how to reach the cluster. No credential plugin is run.
 pub(super) fn resolve(options: &Options, environment: &Environment) -> Result<Target, RequestError> {
     target(options, environment).map_err(|problems| {
         RequestError::Failed(match &problems.0[..] {
+            [one] if one.starts_with(CONTEXT_NOT_FOUND) => format!("Error in configuration: {one}"),
             [one] => format!("error: {one}"),
             many => format!("Error in configuration: \n* {}", many.join("\n* ")),
         })
@@ -71,11 +74,12 @@ fn target(options: &Options, environment: &Environment) -> Result<Target, Proble
         .all(|flag| flag.is_none());
     let empty =
         kubeconfig.clusters.is_empty() && kubeconfig.contexts.is_empty() && kubeconfig.auth_infos.is_empty();
-    let (context, mut cluster, mut user, user_name) = if empty && nothing_chosen {
-        in_cluster(environment).ok_or(NOTHING)?
-    } else {
-        select(&kubeconfig, options)?
-    };
+    let (context, mut cluster, mut user, user_name) =
+        if empty && nothing_chosen && options.kubeconfig.is_none() {
+            in_cluster(environment).ok_or(NOTHING)?
+        } else {
+            select(&kubeconfig, options)?
+        };
     override_cluster(&mut cluster, options);
     override_user(&mut user, options);
     let user_name = if user_name.is_empty() {
@@ -237,8 +241,7 @@ fn select(kubeconfig: &Kubeconfig, options: &Options) -> Result<Selected, Proble
             (name, context)
         }
         (None, Some(name)) => {
-            let context = context_of(name)
-                .ok_or_else(|| format!("context was not found for specified context: {name}"))?;
+            let context = context_of(name).ok_or_else(|| format!("{CONTEXT_NOT_FOUND}{name}"))?;
             (name, context)
         }
         (None, None) => ("", Context::default()),

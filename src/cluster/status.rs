@@ -83,7 +83,7 @@ impl Status {
     fn without_words(code: u16, content_type: &str, body: &[u8], asked: &str) -> Self {
         /// As much of a foreign answer as is shown.
         const SHOWN: usize = 2048;
-        let said = if content_type.starts_with("text/") {
+        let said = if content_type.is_empty() || content_type.starts_with("text/") {
             let shown = body.get(..SHOWN).unwrap_or(body);
             String::from_utf8_lossy(shown).trim().to_owned()
         } else {
@@ -147,7 +147,7 @@ impl Status {
 
     /// What kubectl prints for it on stderr: one text without a final newline.
     pub fn kubectl_text(&self) -> String {
-        if self.reason == "Invalid" || (self.reason.is_empty() && self.code == 422) {
+        if self.reason == "Invalid" {
             return self.invalid_text();
         }
         if self.reason == "Unauthorized" {

@@ -1,16 +1,19 @@
 //! What an error in the log means, and which operation is to blame.
 
-use serde_json::Value;
-
 use super::{
     Replay,
     reader::{Scanner, escaped_string},
 };
 use crate::{
-    check::{Severity, pod::check_pod},
+    check::pod::check_pod,
+    cluster::{Cause, Details, Status},
+    dry_run::{
+        fault::{self, Refusal},
+        places,
+    },
     json,
     json_patch::{ErrorClass, Failure, Key, PathPart},
-    pipeline::provenance::{keys, pointer},
+    pipeline::provenance::{field_path, keys, pointer},
 };
 
 /// How much of a line is shown.
@@ -63,17 +66,7 @@ pub fn explain(text: &str, replay: Option<&Replay>) -> Explanation {
     if let Some(name) = patch_error(text) {
         return patching(text, name, replay);
     }
-    let refused = [
-        " is invalid: ",
-        " is forbidden: ",
-        "admission webhook ",
-        "strict decoding error",
-    ];
-    if refused.iter().any(|words| text.contains(words)) {
-        let status = Status {
-            message: text.trim().to_owned(),
-            causes: Vec::new(),
-        };
+    if let Some(status) = status_in_words(text) {
         return refusal(&status, replay);
     }
     Explanation {
@@ -156,11 +149,32 @@ fn meaning(name: &str) -> &'static str {
     }
 }
 
-/// The part of a `Status` that tells what is wrong.
-struct Status {
-    message: String,
-    /// Field and message.
-    causes: Vec<(String, String)>,
+/// A refusal of which the log has the words alone.
+fn status_in_words(text: &str) -> Option<Status> {
+    let has = |words: &str| text.contains(words);
+    let mut status = Status {
+        message: text.trim().to_owned(),
+        ..Status::default()
+    };
+    if has(" is invalid: ") {
+        status.code = 422;
+        let causes = fields(text).into_iter().map(|(field, message)| Cause {
+            field,
+            message,
+            ..Cause::default()
+        });
+        status.details = Some(Details {
+            causes: causes.collect(),
+            ..Details::default()
+        });
+    } else if has("strict decoding error") || has("cannot unmarshal") {
+        status.code = 400;
+    } else if has(" is forbidden: ") || (has("admission webhook ") && has(" denied the request")) {
+        status.code = 403;
+    } else {
+        return None;
+    }
+    Some(status)
 }
 
 /// The API server's `Status` in a line, as it is or inside a string.
@@ -183,24 +197,15 @@ fn status(text: &str) -> Option<Status> {
         if json.get("kind")?.as_str()? != "Status" {
             return None;
         }
-        let string = |json: &json::Json, name: &str| {
-            json.get(name)
-                .and_then(json::Json::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let causes = json
-            .get("details")
-            .and_then(|details| details.get("causes")?.as_list())
-            .unwrap_or_default();
-        Some(Status {
-            message: string(&json, "message"),
-            causes: causes
-                .iter()
-                .map(|cause| (string(cause, "field"), string(cause, "message")))
-                .filter(|(field, _)| !field.is_empty())
-                .collect(),
-        })
+        let mut status: Status = serde_json::from_str(&json.stringify()).ok()?;
+        if status.code == 0 {
+            status.code = match &*status.reason {
+                "Invalid" => 422,
+                "BadRequest" => 400,
+                _ => 403,
+            };
+        }
+        Some(status)
     })
 }
 
@@ -210,33 +215,28 @@ fn refusal(status: &Status, replay: Option<&Replay>) -> Explanation {
         from: "API server",
         ..Explanation::default()
     };
-    let named = if status.causes.is_empty() {
-        fields(&status.message)
-    } else {
-        status.causes.clone()
+    let faults = match fault::read(status) {
+        Refusal::Faults(faults) => faults,
+        Refusal::Exists => {
+            explanation
+                .sentences
+                .push("a pod of this name was there already".to_owned());
+            return explanation;
+        }
+        Refusal::Unasked => return explanation,
     };
     let sent = replay.and_then(|replay| replay.document.to_value().ok());
     let known = sent.as_ref().map(check_pod).unwrap_or_default();
-    for (field, message) in named {
-        let found = known
-            .iter()
-            .filter(|found| found.finding.severity == Severity::Error)
-            .find(|found| found.field == field);
-        let (path, places) = match found {
-            Some(found) => {
-                let others = found.others.iter().cloned();
-                (
-                    Some(found.path.clone()),
-                    std::iter::once(found.path.clone()).chain(others).collect(),
-                )
-            }
-            None => {
-                let path = sent.as_ref().and_then(|sent| path_of(&field, sent));
-                (path.clone(), path.into_iter().collect::<Vec<_>>())
-            }
-        };
+    for fault in faults {
+        let found = sent
+            .as_ref()
+            .map(|sent| places(&fault, sent, &known))
+            .unwrap_or_default();
         let mut blame: Vec<Blame> = Vec::new();
-        for writer in places.iter().filter_map(|path| writer(replay?, path)) {
+        let all = found
+            .iter()
+            .flat_map(|place| std::iter::once(&place.path).chain(&place.others));
+        for writer in all.filter_map(|path| writer(replay?, path)) {
             if !blame.contains(&writer) {
                 blame.push(writer);
             }
@@ -246,10 +246,14 @@ fn refusal(status: &Status, replay: Option<&Replay>) -> Explanation {
             Blame::Operation(operation) => usize::MAX - operation,
             Blame::Before => usize::MAX,
         });
+        let path = found.first().map(|place| &*place.path);
+        let Some(field) = fault.field.or_else(|| path.map(field_path)) else {
+            continue;
+        };
         explanation.faults.push(Fault {
             field,
-            message,
-            path: path.as_deref().map(pointer),
+            message: fault.message,
+            path: path.map(pointer),
             blame,
         });
     }
@@ -273,46 +277,6 @@ fn writer(replay: &Replay, path: &[PathPart]) -> Option<Blame> {
         Some(operation) => Blame::Operation(operation),
         None => Blame::Before,
     })
-}
-
-/// The path of a field that the server names, as far as it exists in the pod.
-pub fn path_of(field: &str, pod: &Value) -> Option<Vec<PathPart>> {
-    let mut path = Vec::new();
-    let mut value = pod;
-    let mut rest = field;
-    while !rest.is_empty() {
-        let (name, after) = if let Some(inside) = rest.strip_prefix('[') {
-            inside.split_once(']')?
-        } else {
-            let rest = rest.strip_prefix('.').unwrap_or(rest);
-            rest.split_at(rest.find(['.', '[']).unwrap_or(rest.len()))
-        };
-        let next = match value {
-            Value::Array(list) => {
-                let index: usize = name.parse().ok()?;
-                path.push(PathPart::Index(index));
-                list.get(index)
-            }
-            // The name of a label may hold dots; the server puts such into brackets, or not.
-            Value::Object(map) => {
-                let whole = rest.trim_start_matches('.');
-                if map.contains_key(whole) {
-                    path.push(PathPart::Name(whole.into()));
-                    return Some(path);
-                }
-                path.push(PathPart::Name(name.into()));
-                map.get(name)
-            }
-            _ => None,
-        };
-        match next {
-            Some(next) => value = next,
-            // The rest is missing in the pod: its parent is what was written.
-            None => return Some(path),
-        }
-        rest = after;
-    }
-    Some(path)
 }
 
 /// The fields that a message names, each with the words behind it.
@@ -354,4 +318,46 @@ fn fields(message: &str) -> Vec<(String, String)> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_of_a_refusal_are_found_in_its_words() {
+        let named = |message: &str| -> Vec<(String, String)> { fields(message) };
+        let pair = |field: &str, words: &str| (field.to_owned(), words.to_owned());
+        assert_eq!(
+            named(
+                "Pod \"project-x\" is invalid: [spec.volumes[7].name: Duplicate value: \"lab\", \
+                 spec.containers[0].resources.requests[memory]: Invalid value: \"2Gi\": must be less]"
+            ),
+            [
+                pair("spec.volumes[7].name", "Duplicate value: \"lab\""),
+                pair(
+                    "spec.containers[0].resources.requests[memory]",
+                    "Invalid value: \"2Gi\": must be less"
+                ),
+            ]
+        );
+        assert_eq!(
+            named("strict decoding error: unknown field \"spec.nodeSelecter\""),
+            [pair("spec.nodeSelecter", "")]
+        );
+        assert_eq!(
+            named(
+                "json: cannot unmarshal number into Go struct field EnvVar.spec.containers.env.value of type string"
+            ),
+            [pair("spec.containers.env.value", "")]
+        );
+        assert_eq!(named("exceeded quota: pods, requested: pods=1"), []);
+    }
+
+    #[test]
+    fn what_is_no_known_error_is_shown_as_it_is_and_cut() {
+        let told = explain(&format!("  cannot connect {}", "x".repeat(1000)), None);
+        assert!(told.message.starts_with("cannot connect xxx") && told.message.ends_with(" …"));
+        assert_eq!((told.from, told.faults.len()), ("", 0));
+    }
 }

@@ -9,11 +9,18 @@ use super::{
 use crate::{
     check,
     json::{Json, with_js_numbers},
-    json_patch::{Effect, Key, Options},
+    json_patch::{Key, Options, PathPart},
     output::{explain::Explained, mask},
-    pipeline::{Known, Rendered, Site, Subject},
-    snapshot::{self, Snapshot},
+    pipeline::{
+        Known, Rendered, Site, Subject, calibrate,
+        provenance::{field_path, pointer},
+    },
+    snapshot::{self, Assumptions, CpuFormat, Snapshot},
 };
+
+/// What stands for a secret that is not the same on both sides.
+const PODS: [&str; 2] = ["*** (before)", "*** (after)"];
+const OURS: [&str; 2] = ["*** (ours)", "*** (logged)"];
 
 /// Holds starts against what the sources say.
 pub struct Judge<'a> {
@@ -35,6 +42,15 @@ pub struct ErrorTold {
     pub blame: Vec<Vec<Value>>,
 }
 
+/// An assumption that the log speaks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spoken {
+    /// `memory_suffix: M`
+    pub setting: String,
+    /// The fields that would be as the log has them.
+    pub fields: Vec<String>,
+}
+
 /// A start, judged.
 pub struct Judged {
     /// The start as the log has it.
@@ -50,8 +66,8 @@ pub struct Judged {
     /// Where the pod that the sources give differs from the logged one before patches, secrets masked; or why no pod
     /// can be computed. `None` if the sources hold no template.
     pub template: Option<Result<Vec<Difference>, String>>,
-    /// The pod that the sources give and the logged one before patches, secrets masked, where they differ.
-    pub rendered: Option<(Value, Value)>,
+    /// The assumptions under which the pod that the sources give would be more like the logged one.
+    pub assumptions: Vec<Spoken>,
     /// The errors that follow.
     pub errors: Vec<ErrorTold>,
 }
@@ -87,10 +103,15 @@ impl<'a> Judge<'a> {
         let replay = replay(&start, options);
         let before = start.before.as_ref().and_then(value);
         let after = start.after.as_ref().and_then(value);
-        let rendered = before
-            .as_ref()
-            .and_then(|before| self.rendered(&start.project_id, before));
         let owners = self.owners_of(&start.project_id, replay.as_ref().ok());
+        let subject = before
+            .as_ref()
+            .and_then(|before| self.subject(&start.project_id, before));
+        let rendered = subject.map(|subject| {
+            let subject = subject?;
+            let rendered = self.site.render(subject).map_err(|error| error.to_string())?;
+            Ok::<_, String>((subject, rendered))
+        });
         let mut secrets = Vec::new();
         if !self.show_secrets {
             let sent = replay
@@ -107,36 +128,34 @@ impl<'a> Judge<'a> {
             .map(|line| {
                 let line = masked(line, &secrets);
                 let rendered = rendered.as_ref().and_then(|rendered| rendered.as_ref().ok());
+                let rendered = rendered.map(|(_, rendered)| rendered);
                 self.error(line, replay.as_ref().ok(), &owners, rendered)
             })
             .collect();
-        let compared = rendered.map(|rendered| {
-            let ours = rendered?
-                .unpatched
-                .to_value()
-                .map_err(|error| error.to_string())?;
-            Ok(self.masked(&with_js_numbers(&ours), before.as_ref().unwrap_or(&Value::Null)))
+        let mut assumptions = Vec::new();
+        let template = rendered.zip(before.as_ref()).map(|(rendered, before)| {
+            let (subject, rendered) = rendered?;
+            let ours = rendered.unpatched.to_value().map_err(|error| error.to_string())?;
+            let (ours, logged) = self.masked(&with_js_numbers(&ours), before, OURS);
+            let found = differences(&ours, &logged);
+            if !found.is_empty() {
+                assumptions = self.assumptions(subject, before, &found);
+            }
+            Ok(found)
         });
-        let template = compared.as_ref().map(|compared| match compared {
-            Ok((ours, logged)) => Ok(differences(ours, logged)),
-            Err(error) => Err(String::clone(error)),
-        });
-        let rendered = compared
-            .and_then(Result::ok)
-            .filter(|(ours, logged)| ours != logged);
         let (before, after) = match (before, after) {
             (Some(before), Some(after)) => {
-                let (before, after) = self.masked(&before, &after);
+                let (before, after) = self.masked(&before, &after, PODS);
                 (Some(before), Some(after))
             }
             (before, after) => {
-                let alone = |pod: Option<Value>| pod.map(|pod| self.masked(&pod, &pod).0);
+                let alone = |pod: Option<Value>| pod.map(|pod| self.masked(&pod, &pod, PODS).0);
                 (alone(before), alone(after))
             }
         };
         let replay = replay.map(|mut replay| {
             if let Verdict::Differs { ours, logged } = &mut replay.verdict {
-                (*ours, *logged) = self.masked(ours, logged);
+                (*ours, *logged) = self.masked(ours, logged, OURS);
             }
             replay
         });
@@ -147,7 +166,7 @@ impl<'a> Judge<'a> {
             replay,
             owners,
             template,
-            rendered,
+            assumptions,
             errors,
         }
     }
@@ -189,8 +208,8 @@ impl<'a> Judge<'a> {
         )
     }
 
-    /// The pod that the sources give. What they lack is taken from the logged pod, as from one that runs.
-    fn rendered(&self, project_id: &str, before: &Value) -> Option<Result<Rendered, String>> {
+    /// The project as the sources have it. What they lack is taken from the logged pod, as from one that runs.
+    fn subject<'s>(&'s self, project_id: &'s str, before: &'s Value) -> Option<Result<Subject<'s>, String>> {
         self.site.template()?;
         if project_id.is_empty() {
             return Some(Err("the pod names no project".to_owned()));
@@ -202,12 +221,58 @@ impl<'a> Judge<'a> {
             }
             None => Known::Nothing,
         };
-        let subject = Subject {
+        Some(Ok(Subject {
             project_id,
             known,
             live_pod: Some(before),
+        }))
+    }
+
+    /// The assumptions that speak for these differences between our pod before patches and the logged one.
+    fn assumptions(&self, subject: Subject<'_>, before: &Value, found: &[Difference]) -> Vec<Spoken> {
+        let mut spoken: Vec<Spoken> = Vec::new();
+        let mut add = |setting: String, path: &[PathPart]| {
+            // What license patches write is no difference of the pods before them.
+            let meets = |found: &Difference| path.starts_with(&found.path) || found.path.starts_with(path);
+            if !found.iter().any(meets) {
+                return;
+            }
+            let field = field_path(path);
+            match spoken.iter_mut().find(|spoken| spoken.setting == setting) {
+                Some(spoken) => spoken.fields.push(field),
+                None => spoken.push(Spoken {
+                    setting,
+                    fields: vec![field],
+                }),
+            }
         };
-        Some(self.site.render(subject).map_err(|error| error.to_string()))
+        for spoken in calibrate::Speaker::default().speaks(self.site, subject) {
+            add(spoken.setting, &spoken.difference.path);
+        }
+        // A live pod cannot speak for it, since the API server stores `0.02` as `20m`; the log can.
+        let assumptions = self.site.assumptions();
+        let (cpu_format, name) = match assumptions.cpu_format {
+            CpuFormat::Milli => (CpuFormat::Decimal, "decimal"),
+            CpuFormat::Decimal => (CpuFormat::Milli, "milli"),
+        };
+        let other = Assumptions {
+            cpu_format,
+            ..assumptions.clone()
+        };
+        let judged = self.site.judge(subject).ok().flatten();
+        if let Ok(rendered) = self.site.render_under(&other, subject, judged)
+            && let Ok(pod) = rendered.unpatched.to_value()
+        {
+            let left = differences(&with_js_numbers(&pod), before);
+            let cpu =
+                |path: &[PathPart]| matches!(path.last(), Some(PathPart::Name(name)) if &**name == "cpu");
+            for gone in found.iter().filter(|difference| cpu(&difference.path)) {
+                if !left.iter().any(|left| left.path == gone.path) {
+                    add(format!("cpu_format: {name}"), &gone.path);
+                }
+            }
+        }
+        spoken
     }
 
     fn owners_of(&mut self, project_id: &str, replay: Option<&Replay>) -> Vec<Option<Owner>> {
@@ -292,11 +357,11 @@ impl<'a> Judge<'a> {
         Explained::new(self.site, rendered).blame_json(&rendered.writer(stamp), path)
     }
 
-    fn masked(&self, before: &Value, after: &Value) -> (Value, Value) {
+    fn masked(&self, before: &Value, after: &Value, differs: [&str; 2]) -> (Value, Value) {
         if self.show_secrets {
             (before.clone(), after.clone())
         } else {
-            mask::pods(before, after)
+            mask::versions(before, after, differs)
         }
     }
 }
@@ -357,7 +422,7 @@ impl Judged {
                 let mut map = Map::new();
                 map.insert("op".to_owned(), json!(operation.op()));
                 map.insert("path".to_owned(), json!(operation.path()));
-                map.insert("effect".to_owned(), json!(effect_name(*effect)));
+                map.insert("effect".to_owned(), json!(effect.as_str()));
                 if let Some(Some(owner)) = self.owners.get(i) {
                     map.insert("license".to_owned(), json!(owner.license));
                     map.insert("title".to_owned(), json!(owner.title));
@@ -372,7 +437,11 @@ impl Judged {
         };
         let template = match &self.template {
             None => Value::Null,
-            Some(Ok(found)) => json!({"same": found.is_empty(), "differences": differences_json(found)}),
+            Some(Ok(found)) => {
+                let spoken = |spoken: &Spoken| json!({"setting": spoken.setting, "fields": spoken.fields});
+                let assumptions: Vec<Value> = self.assumptions.iter().map(spoken).collect();
+                json!({"same": found.is_empty(), "differences": differences_json(found), "assumptions": assumptions})
+            }
             Some(Err(error)) => json!({"error": error}),
         };
         let errors: Vec<Value> = self
@@ -399,6 +468,12 @@ impl Judged {
         map.insert("replay".to_owned(), self.replay_report());
         map.insert("template".to_owned(), template);
         map.insert("errors".to_owned(), Value::from(errors));
+        if self.start.more_errors > 0 {
+            map.insert("more_errors".to_owned(), json!(self.start.more_errors));
+        }
+        if self.start.replaced {
+            map.insert("not_utf8".to_owned(), json!(true));
+        }
         map
     }
 
@@ -473,7 +548,7 @@ impl ErrorTold {
 fn differences_json(found: &[Difference]) -> Value {
     let one = |difference: &Difference| {
         let mut map = Map::new();
-        map.insert("path".to_owned(), json!(difference.path));
+        map.insert("path".to_owned(), json!(pointer(&difference.path)));
         for (name, value) in [("ours", &difference.ours), ("logged", &difference.logged)] {
             if let Some(value) = value {
                 map.insert(name.to_owned(), value.clone());
@@ -482,19 +557,4 @@ fn differences_json(found: &[Difference]) -> Value {
         Value::Object(map)
     };
     found.iter().map(one).collect()
-}
-
-/// An effect in a report.
-pub fn effect_name(effect: Effect) -> &'static str {
-    match effect {
-        Effect::Added => "added",
-        Effect::Replaced => "replaced",
-        Effect::Removed => "removed",
-        Effect::Moved => "moved",
-        Effect::Copied => "copied",
-        Effect::Tested => "tested",
-        Effect::Nothing => "nothing",
-        Effect::Failed => "failed",
-        Effect::NotReached => "not reached",
-    }
 }

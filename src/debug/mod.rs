@@ -22,7 +22,7 @@ pub mod starts;
 mod times;
 
 pub use errors::{Blame, Explanation, Fault, explain};
-pub use judge::{ErrorTold, Judge, Judged, blame_text, effect_name};
+pub use judge::{ErrorTold, Judge, Judged, blame_text};
 pub use owners::{Owner, Owners};
 pub use reader::{Item, Line, Marker, Reader, Record, Span, Unreadable};
 pub use replay::{Difference, Replay, Verdict, differences, replay};

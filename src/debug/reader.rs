@@ -19,8 +19,10 @@ use crate::{
 pub const MAX_RECORD: usize = 16 << 20;
 /// How much of a line that is no record is kept.
 const MAX_LINE: usize = 64 << 10;
-/// How many lines of one string inside a line are looked at.
+/// How many strings inside one another are opened.
 const MAX_NESTED: usize = 3;
+/// How many markers are looked at on one line. Each may cost a pass over the rest of it.
+const MAX_MARKERS: usize = 64;
 
 /// What stands before a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,6 +68,8 @@ pub struct Record {
     pub time: Option<Timestamp>,
     /// UUIDs on the marker's line before the marker, lower case.
     pub uuids: Vec<String>,
+    /// What `kubectl logs --prefix` wrote before the line: pod and container, if it did.
+    pub stream: Option<String>,
     /// How many bytes of text it had.
     pub size: usize,
     /// Whether bytes that are not UTF-8 were replaced.
@@ -142,6 +146,7 @@ struct Open {
     first: u64,
     time: Option<Timestamp>,
     uuids: Vec<String>,
+    stream: Option<String>,
     replaced: bool,
     /// What stood before the marker: other lines may start with the same.
     prefix: String,
@@ -235,7 +240,7 @@ impl Reader {
         }
         if let Some(open) = self.open.take() {
             let why = "cut off: the log ends inside the value".to_owned();
-            self.give_up(open, &why, sink);
+            self.give_up(&open, &why, sink);
         }
     }
 
@@ -317,11 +322,11 @@ impl Reader {
             _ if starts_a_value(body) => {
                 let why = format!("cut off: another record starts on line {}", context.number);
                 open.take_back();
-                self.give_up(open, &why, sink);
+                self.give_up(&open, &why, sink);
                 self.fresh(body, context, sink);
             }
             Added::GoesOn => self.open = Some(open),
-            Added::Broken(why) => self.give_up(open, &why, sink),
+            Added::Broken(why) => self.give_up(&open, &why, sink),
         }
     }
 
@@ -329,7 +334,10 @@ impl Reader {
     fn fresh(&mut self, body: &str, context: &Context, sink: &mut dyn FnMut(Item)) {
         let mut rest = body;
         let mut met = false;
-        while let Some((marker, range)) = find_marker(rest) {
+        for _ in 0..MAX_MARKERS {
+            let Some((marker, range)) = find_marker(rest) else {
+                break;
+            };
             let prefix = rest.get(..range.start).unwrap_or_default();
             let value = rest.get(range.end..).unwrap_or_default();
             let open = || Open::new(marker, prefix, body, context);
@@ -482,6 +490,7 @@ impl Reader {
             time: open.time,
             size: open.raw.text.len(),
             uuids: open.uuids,
+            stream: open.stream,
             replaced: open.replaced,
         })));
     }
@@ -502,14 +511,14 @@ impl Reader {
     }
 
     /// Says that a value cannot be read, and looks again at the lines behind its end: they are the log's own.
-    fn give_up(&mut self, open: Open, why: &str, sink: &mut dyn FnMut(Item)) {
+    fn give_up(&mut self, open: &Open, why: &str, sink: &mut dyn FnMut(Item)) {
         let best = open.stripped.as_ref().unwrap_or(&open.raw);
         let good = match json::parse(&best.text) {
             Err(error) if !is_incomplete(&error, &best.text) => error.line - 1,
             _ => open.starts.len() + 1,
         };
         self.unreadable(
-            &open,
+            open,
             open.first + good.saturating_sub(1) as u64,
             why.to_owned(),
             sink,
@@ -558,6 +567,9 @@ impl Open {
             first: context.number,
             time: context.time,
             uuids: uuids(before.unwrap_or(prefix)),
+            stream: body
+                .strip_prefix("[pod/")
+                .and_then(|rest| Some(rest.split_once(']')?.0.to_owned())),
             replaced: context.replaced,
             prefix: prefix.to_owned(),
             raw: Variant::default(),
@@ -698,24 +710,21 @@ fn may_be_loose(text: &str) -> bool {
     !inside.starts_with(['"', '{', '[', '}', ']'])
 }
 
-/// The next marker that stands as a word of its own, and its bytes.
+/// The next marker that stands as a word of its own, and its bytes. One pass: a line may be nothing but markers.
 fn find_marker(text: &str) -> Option<(Marker, Range<usize>)> {
-    let word = |at: usize| {
-        !text
-            .get(..at)
+    text.match_indices('=').find_map(|(at, _)| {
+        let end = at + 1;
+        let before = text.get(..end)?;
+        let marker = [Marker::Before, Marker::After, Marker::Patch]
+            .into_iter()
+            .find(|marker| before.ends_with(marker.text()))?;
+        let start = end - marker.text().len();
+        let word = !text
+            .get(..start)
             .and_then(|before| before.chars().next_back())
-            .is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
-    };
-    let first = |marker: Marker| {
-        let mut found = text.match_indices(marker.text()).map(|(at, _)| at);
-        found
-            .find(|at| word(*at) || is_behind_escape(text, *at))
-            .map(|at| (marker, at..at + marker.text().len()))
-    };
-    [Marker::Before, Marker::Patch, Marker::After]
-        .into_iter()
-        .filter_map(first)
-        .min_by_key(|(_, range)| range.start)
+            .is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+        (word || is_behind_escape(text, start)).then_some((marker, start..end))
+    })
 }
 
 /// Whether the letter before the marker belongs to an escape such as `\n`.
@@ -730,7 +739,10 @@ fn is_behind_escape(text: &str, at: usize) -> bool {
 /// Whether a line holds a marker with a value behind it: then it is no part of another value.
 fn starts_a_value(text: &str) -> bool {
     let mut rest = text;
-    while let Some((marker, range)) = find_marker(rest) {
+    for _ in 0..MAX_MARKERS {
+        let Some((marker, range)) = find_marker(rest) else {
+            break;
+        };
         rest = rest.get(range.end..).unwrap_or_default();
         let value = rest.trim_start();
         if value.starts_with(['{', '[']) || (marker != Marker::Patch && value.is_empty()) {

@@ -6,7 +6,6 @@ use super::Start;
 use crate::{
     json::{Json, with_js_numbers},
     json_patch::{Applied, Document, Effect, Failure, Operation, Options, PathPart, Removal, Stamp, apply},
-    pipeline::provenance::pointer,
 };
 
 /// What our application of the patch set to the pod gave.
@@ -163,15 +162,16 @@ fn verdict(
 /// A place at which two values differ.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
-    /// The pointer.
-    pub path: String,
+    /// Where.
+    pub path: Vec<PathPart>,
     /// What ours has there.
     pub ours: Option<Value>,
     /// What the log has there.
     pub logged: Option<Value>,
 }
 
-/// Where two values differ, as deep as they have the same shape.
+/// Where two values differ, as deep as they have the same shape. Exact, other than for a live pod: the log has what
+/// CoCalc sends, before the API server changes its writing.
 pub fn differences(ours: &Value, logged: &Value) -> Vec<Difference> {
     let mut found = Vec::new();
     compare(Some(ours), Some(logged), &mut Vec::new(), &mut found);
@@ -201,7 +201,7 @@ fn compare(
         }
         _ if ours == logged => {}
         _ => found.push(Difference {
-            path: pointer(path),
+            path: path.clone(),
             ours: ours.cloned(),
             logged: logged.cloned(),
         }),
@@ -220,7 +220,10 @@ mod tests {
             &json!({"a": [1, {"b": 2}], "c": 1, "d": {}}),
             &json!({"a": [1, {"b": 3}, 4], "d": {}, "e/f": null}),
         );
-        let paths: Vec<&str> = found.iter().map(|difference| &*difference.path).collect();
+        let paths: Vec<String> = found
+            .iter()
+            .map(|difference| crate::pipeline::provenance::pointer(&difference.path))
+            .collect();
         assert_eq!(paths, ["/a/1/b", "/a/2", "/c", "/e~1f"]);
         assert_eq!(
             (found[1].ours.clone(), found[1].logged.clone()),

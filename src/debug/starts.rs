@@ -34,6 +34,8 @@ pub struct Start {
     pub more_errors: usize,
     /// Whether bytes that are not UTF-8 were replaced in it.
     pub replaced: bool,
+    /// Pod and container, where several logs are in one.
+    stream: Option<String>,
     size: usize,
 }
 
@@ -97,7 +99,8 @@ impl Collector {
             Marker::Patch => {
                 let waits = |open: &Start| open.patch.is_none() && open.after.is_none();
                 let named = self.position(|open| waits(open) && record.uuids.contains(&open.project_id));
-                match named.or_else(|| self.position(waits)) {
+                let own = || self.position(|open| waits(open) && open.stream == record.stream);
+                match named.or_else(own).or_else(|| self.position(waits)) {
                     Some(at) => self.add(at, *record),
                     None => self.patch = Some(record),
                 }
@@ -183,6 +186,7 @@ impl Start {
             errors: Vec::new(),
             more_errors: 0,
             replaced: false,
+            stream: None,
             size: 0,
         }
     }
@@ -198,6 +202,7 @@ impl Start {
             errors: Vec::new(),
             more_errors: 0,
             replaced: false,
+            stream: record.stream.clone(),
             size: 0,
         }
     }

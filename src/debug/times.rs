@@ -39,16 +39,28 @@ pub(super) fn in_json_line(line: &str) -> Option<Timestamp> {
             .into_iter()
             .find_map(|name| {
                 let (_, value) = part.split_once(name)?;
-                let value = value.trim_start();
-                let end = value.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-                value.get(..end)?.parse::<f64>().ok()
+                since_1970(value.trim_start())
             });
-        let seconds = number.map(|number| if number > 1e11 { number / 1000.0 } else { number });
-        let seconds = seconds.and_then(|seconds| jiff::SignedDuration::try_from_secs_f64(seconds).ok());
-        seconds
-            .and_then(|duration| Timestamp::from_duration(duration).ok())
-            .or_else(|| find(part).map(|found| found.time))
+        number.or_else(|| find(part).map(|found| found.time))
     })
+}
+
+/// Milliseconds, or seconds with or without a fraction.
+fn since_1970(text: &str) -> Option<Timestamp> {
+    let end = text.find(|c: char| !c.is_ascii_digit())?;
+    let (whole, rest) = text.split_at_checked(end)?;
+    let number: i64 = whole.parse().ok()?;
+    if whole.len() >= 12 {
+        return Timestamp::from_millisecond(number).ok();
+    }
+    let fraction = rest.strip_prefix('.').unwrap_or_default();
+    let digits: String = fraction
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .chain("000".chars())
+        .take(3)
+        .collect();
+    Timestamp::from_millisecond(number.checked_mul(1000)?.checked_add(digits.parse().ok()?)?).ok()
 }
 
 /// The time at this offset.
@@ -102,8 +114,8 @@ pub(super) fn at(line: &str, start: usize) -> Option<Found> {
     })
 }
 
-/// The text without each RFC 3339 time that is followed by a blank: kubelets before 1.27 put one between the pieces
-/// of a line that the container runtime had split.
+/// The text without each RFC 3339 time that is followed by a blank: older kubelets put one between the pieces of a long
+/// line that the container runtime had split.
 pub(super) fn without(text: &str) -> Option<String> {
     let mut kept = String::new();
     let mut done = 0;
@@ -160,12 +172,12 @@ mod tests {
     #[test]
     fn a_json_line_has_its_time_in_a_member() {
         for line in [
-            "{\"level\":30,\"time\":1795435200000,\"msg\":\"x\"}",
-            "{\"ts\":1795435200.0,\"msg\":\"x\"}",
-            "{\"msg\":\"x\",\"timestamp\":\"2026-11-23T12:00:00Z\"}",
+            "{\"level\":30,\"time\":1795435200250,\"msg\":\"x\"}",
+            "{\"ts\":1795435200.25,\"msg\":\"x\"}",
+            "{\"msg\":\"x\",\"timestamp\":\"2026-11-23T12:00:00.25Z\"}",
         ] {
             let time = in_json_line(line).unwrap_or_else(|| panic!("{line}"));
-            assert_eq!(time.to_string().get(..10), Some("2026-11-23"), "{line}");
+            assert_eq!(time.to_string(), "2026-11-23T12:00:00.25Z", "{line}");
         }
         assert_eq!(in_json_line("time: 1"), None);
     }

@@ -263,7 +263,7 @@ impl Concerns {
                     rights.entry(namespace).or_default().push(right);
                 }
                 Unknown::Failed { what, error } => {
-                    notes.push(format!("{what} could not be looked up: {error}"))
+                    notes.push(format!("{what} could not be looked up: {error}"));
                 }
             }
         }

@@ -32,6 +32,10 @@ const ROUNDS: usize = 4;
 const FOR_PAIRS: usize = 4;
 /// A pod that CoCalc would not have made weighs as much as this many scalars.
 const IMPOSSIBLE: usize = 1000;
+/// Changes that are tried at once; a pod with thousands of labels must not cost hours.
+const MOST_CANDIDATES: usize = 1000;
+/// Differences that are remembered as explained by nothing.
+const MOST_HOPELESS: usize = 256;
 /// Other explanations that are named for a change.
 const OTHERS: usize = 3;
 
@@ -215,7 +219,7 @@ struct Project<'a> {
 }
 
 /// How a project fares under some assumptions.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq)]
 struct Outcome {
     differences: Vec<Difference>,
     impossible: Option<String>,
@@ -384,32 +388,79 @@ pub fn calibrate(site: &Site, subjects: &[Subject<'_>]) -> Calibration {
     result
 }
 
-/// The differences between a project's live and rendered pod that another value of a single assumption would remove.
-pub fn speaks(site: &Site, subject: Subject<'_>) -> Vec<Spoken> {
-    let Ok(Some(project)) = Project::new(site, subject) else {
-        return Vec::new();
-    };
-    let projects = [&project];
-    let start = site.assumptions();
-    let before = project.outcome(start);
-    let mut better: Vec<(usize, Setting, Outcome)> = candidates(&projects, start)
-        .into_iter()
+/// Names the assumptions that differences speak about, for one project after the other.
+#[derive(Default)]
+pub struct Speaker {
+    /// What explained differences of earlier projects: most have the same cause.
+    known: Vec<Setting>,
+    /// What nothing explained.
+    hopeless: Vec<Difference>,
+}
+
+impl Speaker {
+    /// The differences between a project's live and rendered pod that another value of a single assumption would
+    /// remove, each with the value that removes most.
+    pub fn speaks(&mut self, site: &Site, subject: Subject<'_>) -> Vec<Spoken> {
+        let Ok(Some(project)) = Project::new(site, subject) else {
+            return Vec::new();
+        };
+        let start = site.assumptions();
+        let before = project.outcome(start);
+        if before.score() == 0 {
+            return Vec::new();
+        }
+        let mut better = better(&project, start, &before, &self.known);
+        let unexplained = |better: &[Better]| -> Vec<Difference> {
+            let stays = |difference: &&Difference| {
+                better
+                    .iter()
+                    .all(|(_, _, outcome)| outcome.differences.contains(difference))
+            };
+            before.differences.iter().filter(stays).cloned().collect()
+        };
+        if unexplained(&better)
+            .iter()
+            .any(|difference| !self.hopeless.contains(difference))
+        {
+            better = self::better(&project, start, &before, &candidates(&[&project], start));
+            let room = MOST_HOPELESS.saturating_sub(self.hopeless.len());
+            self.hopeless.extend(unexplained(&better).into_iter().take(room));
+        }
+        // A field has one value: where two would each remove something, the better one is named.
+        let mut fields = BTreeSet::new();
+        better.retain(|(_, setting, _)| fields.insert(setting.field()));
+        let mut spoken = Vec::new();
+        for difference in before.differences {
+            let removes = |(_, _, outcome): &&Better| !outcome.differences.contains(&difference);
+            let Some((_, setting, _)) = better.iter().find(removes) else {
+                continue;
+            };
+            if !self.known.contains(setting) && self.known.len() < AT_ONCE {
+                self.known.push(setting.clone());
+            }
+            spoken.push(Spoken {
+                setting: setting.text(),
+                difference,
+            });
+        }
+        spoken
+    }
+}
+
+type Better = (usize, Setting, Outcome);
+
+/// The settings under which there is less of a difference, the best one first.
+fn better(project: &Project<'_>, start: &Assumptions, before: &Outcome, tried: &[Setting]) -> Vec<Better> {
+    let mut better: Vec<Better> = tried
+        .iter()
         .map(|setting| {
-            let outcome = project.outcome(&with(start, &setting));
-            (outcome.score(), setting, outcome)
+            let outcome = project.outcome(&with(start, setting));
+            (outcome.score(), setting.clone(), outcome)
         })
         .filter(|(score, _, _)| *score < before.score())
         .collect();
     better.sort_by_key(|(score, _, _)| *score);
-    let explained = |difference: &Difference| {
-        let removes =
-            |(_, _, outcome): &&(usize, Setting, Outcome)| !outcome.differences.contains(difference);
-        better.iter().find(removes).map(|(_, setting, _)| Spoken {
-            setting: setting.text(),
-            difference: difference.clone(),
-        })
-    };
-    before.differences.iter().filter_map(explained).collect()
+    better
 }
 
 fn with(assumptions: &Assumptions, setting: &Setting) -> Assumptions {
@@ -482,7 +533,23 @@ fn best_pair(
         .filter(|project| project.outcome(now).score() > 0)
         .take(FOR_PAIRS)
         .collect();
-    let before = score(&differing, now);
+    let outcomes = |assumptions: &Assumptions| -> Vec<Outcome> {
+        differing
+            .iter()
+            .map(|project| project.outcome(assumptions))
+            .collect()
+    };
+    let alone = outcomes(now);
+    let before: usize = alone.iter().map(Outcome::score).sum();
+    // What does nothing at all by itself does nothing beside another one either, but for validation, which shows
+    // only where a failing patch is no end.
+    let singles: Vec<&Setting> = singles
+        .iter()
+        .filter(|setting| {
+            matches!(setting, Setting::ValidateOperation(_) | Setting::OnPatchError(_))
+                || outcomes(&with(now, setting)) != alone
+        })
+        .collect();
     let mut better = Vec::new();
     for (i, one) in singles.iter().enumerate() {
         let first = with(now, one);
@@ -608,7 +675,7 @@ fn candidates(projects: &[&Project<'_>], now: &Assumptions) -> Vec<Setting> {
     let own = settings(now);
     let mut unique: Vec<Setting> = Vec::new();
     for setting in all {
-        if !own.contains(&setting) && !unique.contains(&setting) {
+        if unique.len() < MOST_CANDIDATES && !own.contains(&setting) && !unique.contains(&setting) {
             unique.push(setting);
         }
     }

@@ -21,6 +21,7 @@ mod manifests;
 mod overlay;
 mod part;
 mod place;
+pub mod postgres;
 pub mod redact;
 mod rows;
 mod software;
@@ -70,6 +71,8 @@ pub struct Snapshot {
     /// How many projects, deleted ones aside, hold a license, where the source counted them without giving all of
     /// their rows; licenses that no project holds may be missing. `None`: counted over [`Snapshot::projects`].
     pub license_holders: Option<BTreeMap<String, u64>>,
+    /// Ids of licenses that are known only from projects that are not in this snapshot.
+    pub held_elsewhere: Vec<String>,
     /// Pods as `kubectl get pod -o json` gives them.
     pub live_pods: Vec<Value>,
 }

@@ -18,6 +18,7 @@ impl Snapshot {
             self.site_licenses.entry(id).or_insert(license);
         }
         for (id, project) in base.uncountable {
+            // A count that is given by hand says what CoCalc's own cannot.
             if !self.license_usage.contains_key(&id) {
                 self.uncountable.entry(id).or_insert(project);
             }
@@ -27,11 +28,8 @@ impl Snapshot {
                 self.license_usage.entry(id).or_insert(count);
             }
         }
-        // Rows of the upper source may hold licenses that the lower one did not count.
-        self.license_holders = match (self.license_holders, base.license_holders) {
-            (None, holders) if !self.has_projects => holders,
-            (own, _) => own,
-        };
+        self.held_elsewhere.extend(base.held_elsewhere);
+        self.license_holders = self.license_holders.or(base.license_holders);
         if self.projects.is_empty() {
             self.projects = base.projects;
         } else if !base.projects.is_empty() {

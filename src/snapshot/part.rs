@@ -43,6 +43,7 @@ impl Snapshot {
         self.license_usage.clear();
         self.uncountable.clear();
         self.license_holders = None;
+        self.held_elsewhere.clear();
         for id in self.site_licenses.keys() {
             let Some(of) = counts.get(id) else { continue };
             if let Some(project) = &of.uncountable {

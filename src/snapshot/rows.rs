@@ -480,8 +480,15 @@ impl<'de> Members<'de> for LicenseRow {
                 }
                 .number(map)?;
             }
-            "upgrades" => license.upgrades = map.next_value_seed(Tree(source))?.in_jsonb_order(),
-            "quota" => license.quota = map.next_value_seed(Tree(source))?.in_jsonb_order(),
+            "upgrades" | "quota" => {
+                let tree = source.column(|| map.next_value_seed(Tree(source)))?;
+                let column = if key == "quota" {
+                    &mut license.quota
+                } else {
+                    &mut license.upgrades
+                };
+                *column = tree.in_jsonb_order();
+            }
             "managers" => {
                 let list = map.next_value_seed(Tree(source))?;
                 let ids: Option<Vec<String>> = match &list {

@@ -164,7 +164,8 @@ impl File<'_> {
             match self.format {
                 Format::Yaml => {
                     let element = Value::Array(vec![row]);
-                    self.out.write_all(yaml::write(&element).as_bytes())?;
+                    self.out
+                        .write_all(with_infinite(yaml::write(&element)).as_bytes())?;
                 }
                 Format::Json => {
                     self.out
@@ -181,7 +182,7 @@ impl File<'_> {
 
     /// A value whose first line is begun already; its strings hold no raw newline.
     fn indented(&mut self, value: &Value, level: usize) -> io::Result<()> {
-        let text = json_output::pretty(value);
+        let text = with_infinite(json_output::pretty(value));
         for (i, line) in text.trim_end().lines().enumerate() {
             if i > 0 {
                 write!(self.out, "\n{:1$}", "", 4 * level)?;
@@ -239,22 +240,50 @@ fn depth(value: &Value) -> usize {
     }
 }
 
+/// What stands for a number too large for a double until the text is written: no other writer has a word for it. The
+/// first character makes every format put it in quotes; the second is none that a text can mean.
+const INFINITE: [(&str, &str); 2] = [("\u{2060}\u{fdd0}+", "1e999"), ("\u{2060}\u{fdd0}-", "-1e999")];
+
+/// The text of a row, with its infinite numbers.
+fn with_infinite(text: String) -> String {
+    if !text.contains('\u{fdd0}') {
+        return text;
+    }
+    INFINITE.iter().fold(text, |text, (word, number)| {
+        text.replace(&json_output::compact(&Value::from(*word)), number)
+    })
+}
+
 /// The value for the file, or what in it no file can hold.
 fn plain(json: &Json, what: impl Fn() -> String) -> Result<Value, WriteError> {
-    fn finite(json: &Json) -> bool {
+    fn is_finite(json: &Json) -> bool {
         match json {
             Json::Number(number) => number.is_finite(),
-            Json::List(list) => list.iter().all(finite),
-            Json::Map(map) => map.values().all(finite),
+            Json::List(list) => list.iter().all(is_finite),
+            Json::Map(map) => map.values().all(is_finite),
             _ => true,
         }
     }
-    let refused = |why| WriteError::Value { what: what(), why };
-    if !finite(json) {
-        return Err(refused("holds a number too large for a double"));
+    fn with_words(json: &Json) -> Json {
+        match json {
+            Json::Number(number) if number.is_infinite() => {
+                let [(plus, _), (minus, _)] = INFINITE;
+                Json::string(if *number > 0.0 { plus } else { minus })
+            }
+            Json::List(list) => Json::list(list.iter().map(with_words).collect()),
+            Json::Map(map) => Json::map(map.iter().map(|(name, value)| (name.clone(), with_words(value)))),
+            other => other.clone(),
+        }
     }
-    json.to_value()
-        .map_err(|_| refused("holds half of a surrogate pair"))
+    let value = if is_finite(json) {
+        json.to_value()
+    } else {
+        with_words(json).to_value()
+    };
+    value.map_err(|_| WriteError::Value {
+        what: what(),
+        why: "holds half of a surrogate pair",
+    })
 }
 
 fn project(row: &Project) -> Result<Value, WriteError> {

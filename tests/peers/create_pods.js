@@ -1,9 +1,9 @@
-// Asks an API server about pods, for tests/check_pods.rs.
+// Asks an API server about pods, for tests/check_pods.rs and tests/dry_run_corpus.rs.
 //
 //   node create_pods.js KUBECONFIG NAMESPACE [CONNECTIONS]
 //
-// Reads one pod a line and answers with one line: [code, message, [fields]]. Nothing is created: each request is
-// a dry run with strict decoding.
+// Reads one pod a line and answers with one line: [code, message, [[reason, field, message] of each cause],
+// [warnings]]. Nothing is created: each request is a dry run with strict decoding.
 "use strict";
 const fs = require("fs");
 const https = require("https");
@@ -39,7 +39,14 @@ function ask(pod) {
         response.on("end", () => {
           const answer = JSON.parse(text);
           const causes = (answer.details && answer.details.causes) || [];
-          resolve([response.statusCode, answer.message || "", causes.map((cause) => [cause.reason, cause.field || ""])]);
+          const headers = response.rawHeaders;
+          const warnings = headers.filter((_, index) => index % 2 && headers[index - 1].toLowerCase() === "warning");
+          resolve([
+            response.statusCode,
+            answer.message || "",
+            causes.map((cause) => [cause.reason, cause.field || "", cause.message || ""]),
+            warnings.map((header) => JSON.parse(header.slice(header.indexOf('"')))),
+          ]);
         });
       },
     );

@@ -15,6 +15,7 @@ use std::{
 };
 
 pub(crate) mod api_server;
+pub(crate) mod fault_server;
 #[cfg(unix)]
 pub(crate) mod postgres;
 

@@ -186,9 +186,9 @@ fn text<'v>(value: &'v Value, member: &str) -> &'v str {
     value.get(member).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn selected<'n>(
+fn selected(
     spec: &Value,
-    pool: &mut Vec<&'n Node>,
+    pool: &mut Vec<&Node>,
     chosen_by: &mut Vec<Vec<PathPart>>,
     concerns: &mut Vec<NodeConcern>,
 ) {
@@ -534,7 +534,7 @@ impl Requests {
             .flatten()
             .filter(|(quantity, _)| *quantity > Quantity::ZERO)
             .collect();
-        parts.sort_by(|a, b| b.0.cmp(&a.0));
+        parts.sort_by_key(|part| std::cmp::Reverse(part.0));
         parts.into_iter().map(|(_, path)| path.clone()).collect()
     }
 }
@@ -640,7 +640,7 @@ mod tests {
         )
     }
 
-    fn messages(spec: Value, nodes: &[Node]) -> Vec<String> {
+    fn messages(spec: &Value, nodes: &[Node]) -> Vec<String> {
         node_concerns(&json!({"spec": spec}), nodes)
             .into_iter()
             .map(|concern| concern.message)
@@ -744,11 +744,11 @@ mod tests {
             effect: "NoSchedule".to_owned(),
         });
         assert_eq!(
-            messages(json!({"nodeName": "a"}), std::slice::from_ref(&tainted)),
+            messages(&json!({"nodeName": "a"}), std::slice::from_ref(&tainted)),
             [""; 0]
         );
         assert_eq!(
-            messages(json!({"nodeName": "b"}), &[tainted]),
+            messages(&json!({"nodeName": "b"}), &[tainted]),
             ["the cluster has no node \"b\""]
         );
     }
@@ -771,7 +771,7 @@ mod tests {
         ];
         let spec = json!({"containers": [{"resources": {"requests": {"cpu": "8", "memory": "32Gi"}}}]});
         assert_eq!(
-            messages(spec, &nodes),
+            messages(&spec, &nodes),
             ["no node has all that the pod requests at once: cpu: 8, memory: 32Gi"]
         );
     }
@@ -780,12 +780,12 @@ mod tests {
     fn a_cordoned_node_is_a_tainted_one() {
         let cordoned = Node::from_json(&json!({"metadata": {"name": "a"}, "spec": {"unschedulable": true}}));
         assert_eq!(
-            messages(json!({}), std::slice::from_ref(&cordoned)),
+            messages(&json!({}), std::slice::from_ref(&cordoned)),
             [
                 "the only node has a taint that the pod does not tolerate: node.kubernetes.io/unschedulable:NoSchedule"
             ]
         );
         let spec = json!({"tolerations": [{"operator": "Exists"}]});
-        assert_eq!(messages(spec, &[cordoned]), [""; 0]);
+        assert_eq!(messages(&spec, &[cordoned]), [""; 0]);
     }
 }

@@ -1,0 +1,717 @@
+//! `dry-run`: whether the API server would accept the Pod, and whose fault it is if not.
+
+use std::{cell::RefCell, collections::HashMap, io::Write as _};
+
+use futures_util::{StreamExt as _, stream};
+use serde_json::{Value, json};
+
+use crate::{
+    check::{self, Finding, Severity, Told},
+    cluster::{RequestError, Session, Validation},
+    dry_run::{
+        self, Memory, Outcome, Question,
+        concerns::{Concern, Concerns},
+        report::{cocalc_error, report, unasked},
+        text::{Cause, Line, LineKind, Teller},
+    },
+    output::{
+        YAML_DOCUMENT_SEPARATOR, escape,
+        explain::Explained,
+        json as json_output,
+        ui::{Output, Progress, Ui},
+        yaml,
+    },
+    pipeline::{Rendered, STAND_IN, Site, Subject},
+    snapshot::OnPatchError,
+};
+
+use super::{
+    CommandError, Exit,
+    cluster::Purpose,
+    connection::ConnectionArgs,
+    render::failure_text,
+    report::{FailOn, Report},
+    select::ProjectArgs,
+    sources::{SourceArgs, WhatIfArgs, no_template, site},
+};
+
+/// Ask the API server whether it would accept a project's Pod, and whose fault it is if not
+///
+/// Renders the Pod as CoCalc will send it and sends it with dryRun=All: the API server checks everything and stores
+/// nothing. A refusal is shown in kubectl's words, then traced back to the license and operation, the placeholder, the
+/// value of the quota or the field of the template that caused it. Guilt is proved by asking again without the
+/// operation in question; since each layer of the server hides the next, one run goes on until all that is wrong is
+/// known. What is accepted but would never run (a missing claim, no node that fits) is found by GET requests.
+///
+/// Exit codes: 0 accepted; 1 refused, CoCalc itself cannot make the pod, or --fail-on; 2 wrong usage or input, or the
+/// server could not be asked.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  # Why does this project not start?
+  kubectl cocalc dry-run 11111111-1111-4111-8111-111111111111
+
+  # Would it start with one more license that has this patch?
+  kubectl cocalc dry-run 11111111-1111-4111-8111-111111111111 --patch-file label.json
+
+  # Would it start without one of its licenses?
+  kubectl cocalc dry-run 11111111-1111-4111-8111-111111111111 --drop-license 0b5e91c2
+
+  # Which projects would not start, as a report for a script?
+  kubectl cocalc dry-run --all -q --report jsonl")]
+pub(super) struct Args {
+    #[command(flatten)]
+    projects: ProjectArgs,
+
+    /// Print the pod as the server would store it: yaml, json, name
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        hide_possible_values = true,
+        conflicts_with = "report"
+    )]
+    output: Option<Format>,
+
+    /// Print a report instead: json, jsonl
+    #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
+    report: Option<ReportFormat>,
+
+    /// What the server does with fields that it does not know: strict (refuse), warn, ignore
+    #[arg(long, value_name = "HOW", default_value = "strict", num_args = 0..=1, require_equals = false,
+          default_missing_value = "strict", hide_possible_values = true)]
+    validate: Validate,
+
+    /// Ask at most so many times about one project
+    #[arg(long, value_name = "COUNT", default_value = "16", value_parser = at_least_one)]
+    max_requests: usize,
+
+    /// Ask about so many projects at once
+    #[arg(long, value_name = "COUNT", default_value = "8", value_parser = at_least_one)]
+    concurrency: usize,
+
+    /// Do not look for what would keep an accepted pod from running
+    #[arg(long)]
+    no_lookup: bool,
+
+    /// Leave out what is accepted
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// Exit with 1 if there is a finding or concern of this severity or a worse one: error, warning, note
+    #[arg(long, value_name = "SEVERITY", hide_possible_values = true)]
+    fail_on: Option<FailOn>,
+
+    #[command(flatten)]
+    sources: SourceArgs,
+
+    #[command(flatten)]
+    what_if: WhatIfArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Yaml,
+    Json,
+    Name,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum ReportFormat {
+    Json,
+    Jsonl,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Validate {
+    #[value(alias = "true")]
+    Strict,
+    Warn,
+    #[value(alias = "false")]
+    Ignore,
+}
+
+impl From<Validate> for Validation {
+    fn from(validate: Validate) -> Self {
+        match validate {
+            Validate::Strict => Self::Strict,
+            Validate::Warn => Self::Warn,
+            Validate::Ignore => Self::Ignore,
+        }
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("it is no number".to_owned()),
+    }
+}
+
+/// What is known of one project.
+enum Answer {
+    /// It cannot be rendered.
+    Error(String),
+    /// CoCalc itself cannot make the pod.
+    NotMade {
+        error: Value,
+        text: String,
+        findings: Vec<Finding>,
+    },
+    /// The server was asked.
+    Asked(Box<Asked>),
+}
+
+struct Asked {
+    outcome: Outcome,
+    concerns: Vec<Concern>,
+    notes: Vec<String>,
+    findings: Vec<Finding>,
+    /// For `--report`.
+    report: Option<Value>,
+    /// The whole story, for one project.
+    lines: Vec<Line>,
+    /// For many: each cause in one line, with the words of the server.
+    causes: Vec<(Cause, String, String)>,
+}
+
+pub(super) fn dry_run(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Result<Exit, CommandError> {
+    if args.sources.offline {
+        return Err(CommandError::usage(
+            "dry-run and --offline exclude each other: dry-run asks the API server",
+        )
+        .hint("patch-diff checks a pod offline"));
+    }
+    let ids = args.projects.ids()?;
+    let mut sources = args.sources.read(ui, &args.what_if)?;
+    let of = &args.sources;
+    sources.add_cluster(ui, connection, of, &args.projects, &ids, Purpose::DryRun)?;
+    let site = site(ui, &sources, of, &args.what_if)?;
+    let Some(template) = site.template() else {
+        return Err(no_template());
+    };
+    let selection = args.projects.select(ui, &sources, &ids)?;
+    if selection
+        .subjects
+        .iter()
+        .any(|subject| subject.project_id == STAND_IN)
+    {
+        return Err(
+            CommandError::usage("there is no project to ask about: the sources hold none")
+                .hint("name one, or give a source of projects: --database, -f, or --example"),
+        );
+    }
+    let Some(cluster) = &sources.cluster else {
+        return Err(CommandError::usage("there is no cluster to ask"));
+    };
+    let session = cluster.session();
+    let mut run = Run {
+        ui,
+        args,
+        many: selection.many,
+        report: Report::new(ui, selection.many),
+        out: ui.stdout(),
+        printed: 0,
+        exit: Exit::Done,
+        refused: false,
+        worst: None,
+        warnings: Vec::new(),
+        causes: Vec::new(),
+        index: HashMap::new(),
+        count: Counts::default(),
+    };
+    let of_template = check::template_findings(template);
+    run.open()?;
+    let progress = selection.many.then(|| ui.progress(selection.subjects.len()));
+    let result = cluster.run(all(&mut run, progress, session, &site, &selection.subjects));
+    run.close()?;
+    result?;
+    run.finish(&of_template)
+}
+
+/// Asks about all projects, several at once, and takes the answers in order.
+async fn all(
+    run: &mut Run<'_>,
+    mut progress: Option<Progress>,
+    session: &Session,
+    site: &Site,
+    subjects: &[Subject<'_>],
+) -> Result<(), CommandError> {
+    let (args, many) = (run.args, run.many);
+    let memory = RefCell::new(Memory::default());
+    let told = RefCell::new(Told::default());
+    let concerns = Concerns::new();
+    let context = Context {
+        args,
+        many,
+        session,
+        site,
+        memory: &memory,
+        told: &told,
+        concerns: &concerns,
+    };
+    let answers = stream::iter(subjects).map(|subject| {
+        let context = &context;
+        async move { (*subject, context.answer(*subject).await) }
+    });
+    let mut answers = answers.buffered(args.concurrency);
+    while let Some((subject, answer)) = answers.next().await {
+        if let Answer::Asked(asked) = &answer
+            && let Some(RequestError::Interrupted) = asked.outcome.error
+        {
+            return Err(RequestError::Interrupted.into());
+        }
+        if let Some(progress) = &mut progress {
+            progress.clear();
+        }
+        run.take(subject, answer)?;
+        if progress.is_some() && run.ui.stdout_width().is_some() {
+            // Else the line of the progress would stand before it.
+            run.out.flush()?;
+        }
+        if let Some(progress) = &mut progress {
+            progress.advance();
+        }
+    }
+    Ok(())
+}
+
+struct Context<'a> {
+    args: &'a Args,
+    many: bool,
+    session: &'a Session,
+    site: &'a Site,
+    memory: &'a RefCell<Memory>,
+    told: &'a RefCell<Told>,
+    concerns: &'a Concerns,
+}
+
+impl Context<'_> {
+    async fn answer(&self, subject: Subject<'_>) -> Answer {
+        let rendered = match self.site.render(subject) {
+            Ok(rendered) => rendered,
+            Err(error) => return Answer::Error(error.to_string()),
+        };
+        let findings = self.told.borrow_mut().findings(self.site, subject, &rendered);
+        let abort = self.site.assumptions().on_patch_error == OnPatchError::Abort;
+        if let Some(failure) = rendered.failure.as_ref().filter(|_| abort) {
+            return Answer::NotMade {
+                text: failure_text(&rendered, failure),
+                error: cocalc_error(&rendered).unwrap_or_default(),
+                findings,
+            };
+        }
+        let pod = match rendered.pod.to_value() {
+            Ok(pod) => pod,
+            Err(error) => {
+                return Answer::NotMade {
+                    text: format!("the patched pod cannot be sent: {error}"),
+                    error: json!({"message": error.to_string()}),
+                    findings,
+                };
+            }
+        };
+        Answer::Asked(Box::new(self.ask(&rendered, &pod, findings).await))
+    }
+
+    async fn ask(&self, rendered: &Rendered, pod: &Value, findings: Vec<Finding>) -> Asked {
+        let args = self.args;
+        let question = Question {
+            site: self.site,
+            rendered,
+            validation: args.validate.into(),
+            max_requests: args.max_requests,
+            want_pod: matches!(args.output, Some(Format::Yaml | Format::Json)),
+        };
+        let outcome = dry_run::ask(self.session, question, self.memory).await;
+        let namespace = self.session.namespace();
+        let (concerns, notes) = if outcome.accepted == Some(true) && !args.no_lookup {
+            let looked = self
+                .concerns
+                .of(self.session, namespace, self.site, rendered, pod);
+            looked.await
+        } else {
+            (Vec::new(), Vec::new())
+        };
+        let mut asked = Asked {
+            outcome,
+            concerns,
+            notes,
+            findings,
+            report: None,
+            lines: Vec::new(),
+            causes: Vec::new(),
+        };
+        let refused = asked.outcome.accepted == Some(false);
+        if args.report.is_none() && !refused {
+            return asked;
+        }
+        let explained = Explained::new(self.site, rendered);
+        if args.report.is_some() {
+            let told = dry_run::report::Told {
+                rendered,
+                explained: &explained,
+                outcome: &asked.outcome,
+                concerns: &asked.concerns,
+            };
+            asked.report = Some(report(&told));
+        } else {
+            let teller = Teller {
+                rendered,
+                explained: &explained,
+                namespace,
+                max_requests: args.max_requests,
+            };
+            if self.many {
+                let causes = teller.causes(&asked.outcome);
+                let told = causes.into_iter().flat_map(|(cause, problems)| {
+                    problems.into_iter().map(move |problem| (cause.clone(), problem))
+                });
+                asked.causes = told
+                    .map(|(cause, problem)| (cause, teller.short(problem), teller.words(problem)))
+                    .collect();
+            } else {
+                asked.lines = teller.refused(&asked.outcome);
+            }
+        }
+        asked
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    accepted: usize,
+    refused: usize,
+    not_made: usize,
+    not_asked: usize,
+}
+
+/// A cause that several projects share.
+struct Shared {
+    head: String,
+    words: Vec<String>,
+    count: usize,
+    first: Vec<String>,
+    /// The last project that was counted.
+    last: String,
+}
+
+struct Run<'a> {
+    ui: &'a Ui,
+    args: &'a Args,
+    many: bool,
+    report: Report<'a>,
+    out: Output,
+    printed: usize,
+    exit: Exit,
+    /// Whether the server refuses a pod, or CoCalc cannot make it.
+    refused: bool,
+    /// The worst concern.
+    worst: Option<Severity>,
+    /// Warnings of the server, each told once.
+    warnings: Vec<String>,
+    causes: Vec<Shared>,
+    index: HashMap<(Cause, String), usize>,
+    count: Counts,
+}
+
+impl Run<'_> {
+    fn open(&mut self) -> Result<(), CommandError> {
+        if self.many {
+            match (self.args.report, self.args.output) {
+                (Some(ReportFormat::Json), _) => self.out.text("[\n")?,
+                (_, Some(Format::Json)) => self
+                    .out
+                    .text("{\n    \"apiVersion\": \"v1\",\n    \"items\": [\n")?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), CommandError> {
+        if self.many {
+            match (self.args.report, self.args.output) {
+                (Some(ReportFormat::Json), _) => self.out.text("\n]\n")?,
+                (_, Some(Format::Json)) => self.out.text(
+                    "\n    ],\n    \"kind\": \"List\",\n    \"metadata\": {\n        \"resourceVersion\": \"\"\n    }\n}\n",
+                )?,
+                _ => {}
+            }
+        }
+        self.out.flush()?;
+        Ok(())
+    }
+
+    fn take(&mut self, subject: Subject<'_>, answer: Answer) -> Result<(), CommandError> {
+        let id = subject.project_id;
+        match answer {
+            Answer::Error(error) => {
+                self.count.not_asked += 1;
+                self.exit = self.exit.worst(Exit::Usage);
+                if self.args.report.is_some() {
+                    return self.print_report(&unasked(id, "error", Value::from(error)));
+                }
+                self.report.error(id, error);
+            }
+            Answer::NotMade {
+                error,
+                text,
+                findings,
+            } => {
+                self.count.not_made += 1;
+                self.refused = true;
+                self.exit = self.exit.worst(Exit::No);
+                self.report.add(id, findings);
+                if self.args.report.is_some() {
+                    return self.print_report(&unasked(id, "cocalc_error", error));
+                }
+                if self.many && self.args.output.is_none() {
+                    self.out
+                        .text(&format!("pod/project-{id} cannot be made by CoCalc\n"))?;
+                }
+                self.report
+                    .error(id, format!("CoCalc cannot make the pod: {text}"));
+            }
+            Answer::Asked(asked) => self.take_asked(id, &asked)?,
+        }
+        Ok(())
+    }
+
+    /// The verdict first: a refusal begins with kubectl's words. Findings follow.
+    fn take_asked(&mut self, id: &str, asked: &Asked) -> Result<(), CommandError> {
+        self.verdict(id, asked)?;
+        self.report.add(id, asked.findings.clone());
+        for concern in &asked.concerns {
+            self.worst = self.worst.max(Some(Concern::SEVERITY));
+            if asked.report.is_some() {
+                continue;
+            }
+            self.report.add(
+                id,
+                vec![Finding::new(
+                    "concern",
+                    Concern::SEVERITY,
+                    format!("{}: {}", concern.field, concern.message),
+                )],
+            );
+        }
+        Ok(())
+    }
+
+    fn verdict(&mut self, id: &str, asked: &Asked) -> Result<(), CommandError> {
+        let outcome = &asked.outcome;
+        match (outcome.accepted, &outcome.error) {
+            (_, Some(_)) | (None, None) => {
+                self.count.not_asked += 1;
+                self.exit = self.exit.worst(Exit::Usage);
+            }
+            (Some(true), None) => self.count.accepted += 1,
+            (Some(false), None) => {
+                self.count.refused += 1;
+                self.refused = true;
+                self.exit = self.exit.worst(Exit::No);
+            }
+        }
+        if let Some(report) = &asked.report {
+            if !(self.args.quiet && outcome.accepted == Some(true)) {
+                self.print_report(report)?;
+            }
+            return Ok(());
+        }
+        for warning in &outcome.warnings {
+            if !self.warnings.contains(warning) {
+                self.ui.server_warning(warning);
+                self.warnings.push(warning.clone());
+            }
+        }
+        for note in &asked.notes {
+            self.ui.note(note);
+        }
+        if let Some(error) = &outcome.error {
+            if self.many {
+                self.report.error(id, error.to_string());
+            } else {
+                self.ui.plain(&error.to_string());
+                if let Some(hint) = error.hint() {
+                    self.ui.hint(&hint);
+                }
+            }
+            return Ok(());
+        }
+        if outcome.accepted == Some(true) {
+            return self.accepted(id, outcome);
+        }
+        if self.many {
+            self.refused_of_many(id, asked)
+        } else {
+            for line in &asked.lines {
+                match line.kind {
+                    LineKind::Plain => self.ui.clean_line(&line.text),
+                    LineKind::Cause => self.ui.head_line(&line.text),
+                    LineKind::Hint => self.ui.hint_line(&line.text),
+                }
+            }
+            Ok(())
+        }
+    }
+
+    fn accepted(&mut self, id: &str, outcome: &Outcome) -> Result<(), CommandError> {
+        match (self.args.output, &outcome.pod) {
+            (None, _) if self.args.quiet => {}
+            (None, _) if outcome.running => self.out.text(&format!(
+                "pod/project-{id} accepted (server dry run; it is running now)\n"
+            ))?,
+            (None, _) => self
+                .out
+                .text(&format!("pod/project-{id} created (server dry run)\n"))?,
+            (Some(Format::Name), _) => self.out.text(&format!("pod/project-{id}\n"))?,
+            (Some(format), Some(pod)) => {
+                let pod = without_managed_fields(pod);
+                let between = match format {
+                    Format::Json => ",\n",
+                    _ => YAML_DOCUMENT_SEPARATOR,
+                };
+                if self.printed > 0 {
+                    self.out.text(between)?;
+                }
+                let text = match format {
+                    Format::Json if self.many => {
+                        let text = json_output::pretty(&pod);
+                        let indented: Vec<String> = text
+                            .trim_end()
+                            .lines()
+                            .map(|line| format!("        {line}"))
+                            .collect();
+                        indented.join("\n")
+                    }
+                    Format::Json => json_output::pretty(&pod),
+                    _ => yaml::write(&pod),
+                };
+                self.out.text(&text)?;
+                self.printed += 1;
+            }
+            (Some(_), None) => {}
+        }
+        Ok(())
+    }
+
+    fn refused_of_many(&mut self, id: &str, asked: &Asked) -> Result<(), CommandError> {
+        let mut heads: Vec<&str> = Vec::new();
+        for (cause, head, words) in &asked.causes {
+            if !heads.contains(&head.as_str()) {
+                heads.push(head);
+            }
+            let next = self.causes.len();
+            let at = *self.index.entry((cause.clone(), head.clone())).or_insert(next);
+            if at == next {
+                self.causes.push(Shared {
+                    head: head.clone(),
+                    words: Vec::new(),
+                    count: 0,
+                    first: Vec::new(),
+                    last: String::new(),
+                });
+            }
+            let Some(shared) = self.causes.get_mut(at) else {
+                continue;
+            };
+            if shared.words.len() < 3 && !shared.words.contains(words) {
+                shared.words.push(words.clone());
+            }
+            if shared.last != id {
+                shared.count += 1;
+                id.clone_into(&mut shared.last);
+                if shared.first.len() < 3 {
+                    shared.first.push(id.to_owned());
+                }
+            }
+        }
+        if self.args.output.is_none() {
+            let text = format!(
+                "pod/project-{id} refused (server dry run): {}\n",
+                heads.join("; ")
+            );
+            self.out.text(&text)?;
+        }
+        Ok(())
+    }
+
+    fn print_report(&mut self, report: &Value) -> Result<(), CommandError> {
+        match self.args.report {
+            Some(ReportFormat::Jsonl) => {
+                self.out.text(&json_output::compact(report))?;
+                self.out.text("\n")?;
+            }
+            _ => {
+                if self.printed > 0 {
+                    self.out.text(",\n")?;
+                }
+                let text = json_output::pretty(report);
+                self.out.text(if self.many { text.trim_end() } else { &text })?;
+            }
+        }
+        self.printed += 1;
+        Ok(())
+    }
+
+    fn finish(mut self, of_template: &[Finding]) -> Result<Exit, CommandError> {
+        self.out.finish()?;
+        self.report.for_all(of_template);
+        for shared in &self.causes {
+            self.ui.head_line(&shared.head);
+            for words in &shared.words {
+                self.ui.clean_line(&escape::fold(&format!("  {words}"), 80, 4));
+            }
+            let more = if shared.count > shared.first.len() {
+                ", …"
+            } else {
+                ""
+            };
+            let s = if shared.count == 1 { "" } else { "s" };
+            self.ui.clean_line(&format!(
+                "  {} project{s}: {}{more}",
+                shared.count,
+                shared.first.join(", ")
+            ));
+        }
+        let worst = self.report.finish().max(self.worst);
+        if self.many && self.args.report.is_none() {
+            let Counts {
+                accepted,
+                refused,
+                not_made,
+                not_asked,
+            } = self.count;
+            let all = accepted + refused + not_made + not_asked;
+            let s = if all == 1 { "" } else { "s" };
+            let mut text = format!(
+                "{all} project{s}: {accepted} accepted, {refused} refused, {not_made} CoCalc cannot make"
+            );
+            if not_asked > 0 {
+                text.push_str(&format!(", {not_asked} not asked"));
+            }
+            self.ui.plain(&text);
+        }
+        let Some(fail_on) = self.args.fail_on else {
+            return Ok(self.exit);
+        };
+        let found = worst.is_some_and(|worst| worst >= fail_on.into());
+        Ok(if self.exit == Exit::Usage {
+            self.exit
+        } else if found || self.refused {
+            Exit::No
+        } else {
+            Exit::Done
+        })
+    }
+}
+
+/// As kubectl prints it.
+fn without_managed_fields(pod: &Value) -> Value {
+    let mut pod = pod.clone();
+    if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+    }
+    pod
+}
