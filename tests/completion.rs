@@ -1,5 +1,12 @@
 //! Completion: through the real kubectl's own `__complete`, and with the script for bash.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a failure here is a failed test"
+)]
+
 mod support;
 
 use std::{net::TcpListener, path::Path, process::Command, time::Instant};

@@ -2,6 +2,13 @@
 //!
 //! `HELP=overwrite cargo test --test help` writes `tests/data/help` anew.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a failure here is a failed test"
+)]
+
 mod support;
 
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};

@@ -3,6 +3,13 @@
 //! The rules are krew's own (`internal/index/validation`, `cmd/validate-krew-manifest`) and those that its index asks
 //! for beyond them. They are written down here once more since krew's reader passes over what it does not know.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a failure here is a failed test"
+)]
+
 mod support;
 
 use std::{
