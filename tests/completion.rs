@@ -1,8 +1,9 @@
 //! Completion: through the real kubectl's own `__complete`, and with the script for bash.
 
 #![allow(
-    clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
     reason = "a failure here is a failed test"
 )]
 

@@ -2,6 +2,13 @@
 //!
 //! `HELP=overwrite cargo test --test help` writes `tests/data/help` anew.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a failure here is a failed test"
+)]
+
 mod support;
 
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
@@ -233,4 +240,31 @@ fn every_example_of_every_help_works_as_printed() {
         .code(0)
         .prints("/metadata/labels/edited");
     assert!(sandbox.path().join("p1.json").exists());
+}
+
+#[test]
+fn every_command_has_a_man_page() {
+    let sandbox = Sandbox::new().file("man/.keep", "");
+    sandbox.run(&["man", "man"]).code(0).silently().prints_nothing();
+    let mut pages = BTreeSet::from([".keep".to_owned()]);
+    for command in commands() {
+        let name = if command.is_empty() {
+            String::new()
+        } else {
+            format!("-{command}")
+        };
+        let page = format!("kubectl-cocalc{name}.1");
+        let text = fs::read_to_string(sandbox.path().join("man").join(&page)).unwrap();
+        assert!(text.contains(".SH SYNOPSIS"), "{page}: {text}");
+        pages.insert(page);
+    }
+    let written = fs::read_dir(sandbox.path().join("man")).unwrap();
+    let written: BTreeSet<String> = written
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(written, pages);
+    sandbox
+        .run(&["man", "no-such-folder"])
+        .code(2)
+        .says("cannot write man pages to no-such-folder");
 }

@@ -51,10 +51,12 @@ use super::{
   kubectl cocalc dry-run 11111111-1111-4111-8111-111111111111
 
   # Would it start with one more license that has this patch?
-  kubectl cocalc dry-run 11111111-1111-4111-8111-111111111111 --patch-file label.json
+  kubectl cocalc dry-run --patch-file label.json \\
+    11111111-1111-4111-8111-111111111111
 
   # Would it start without one of its licenses?
-  kubectl cocalc dry-run 11111111-1111-4111-8111-111111111111 --drop-license 0b5e91c2
+  kubectl cocalc dry-run -f site.yaml --drop-license 5e0a9e17 \\
+    11111111-1111-4111-8111-111111111111
 
   # Which projects would not start, as a report for a script?
   kubectl cocalc dry-run --all -q --report jsonl")]
