@@ -37,6 +37,7 @@ use crate::{
 
 use super::{
     CommandError, Exit,
+    database::Need,
     editor::{self, Edited},
     external_diff::ExternalDiff,
     render::failure_text,
@@ -222,8 +223,10 @@ fn files(
             )));
         }
         comparison.project_id = own.clone();
-        if !args.sources.filename.is_empty() || args.sources.example {
-            let mut sources = args.sources.read(ui, &args.what_if)?;
+        if !args.sources.filename.is_empty() || args.sources.example || args.sources.database.is_some() {
+            let named: Vec<String> = ids.iter().cloned().chain(own.clone()).take(1).collect();
+            let need = Need::in_memory(&args.projects, &named);
+            let mut sources = args.sources.read_for(ui, &args.what_if, Some(need))?;
             // The live pod itself is a source of the placeholders' values.
             sources.snapshot.live_pods.insert(0, before_value.clone());
             let rendered = render_base(ui, args, &sources, own.as_deref())?;
@@ -373,7 +376,8 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
 }
 
 fn projects(ui: &Ui, args: &Args, ids: &[String]) -> Result<Vec<Comparison>, CommandError> {
-    let sources = args.sources.read(ui, &args.what_if)?;
+    let need = Need::in_memory(&args.projects, ids);
+    let sources = args.sources.read_for(ui, &args.what_if, Some(need))?;
     if sources.snapshot.template.is_none() {
         return Err(CommandError::usage("there is no template to render").hint(
             "kubectl get configmap project-pod -o yaml | kubectl cocalc patch-diff -f - …, or --example for the built-in one",
@@ -1370,10 +1374,7 @@ fn site_of_new_template(ui: &Ui, args: &Args, sources: &Sources, file: &Path) ->
     }
     let mut snapshot = sources.snapshot.clone();
     snapshot.template = Some(template);
-    let sources = Sources {
-        snapshot,
-        projects_from: sources.projects_from.clone(),
-    };
+    let sources = Sources::of(snapshot, sources.projects_from.clone());
     let what_if = args.what_if.resolve(ui, &sources.snapshot)?;
     site_with(&sources, &args.sources, what_if, args.what_if.stored)
 }

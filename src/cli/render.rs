@@ -14,7 +14,7 @@ use crate::{
 
 use super::{
     CommandError, Exit,
-    parallel::{ordered, own_site},
+    database::Need,
     report::{FailOn, Report},
     select::ProjectArgs,
     sources::{SourceArgs, WhatIfArgs, site},
@@ -24,7 +24,7 @@ use super::{
 ///
 /// Fills the template, judges the project's licenses as CoCalc's license hook does, computes the quota, puts it
 /// into the pod and applies the licenses' JSON Patches with fast-json-patch's semantics, in CoCalc's order.
-/// Nothing is contacted: everything comes from files (-f), standard input or the built-in example.
+/// Everything comes from files (-f), standard input, CoCalc's database (--database) or the built-in example.
 ///
 /// Exit codes: 0 done; 1 CoCalc itself could not make the pod, or a finding is as severe as --fail-on says;
 /// 2 wrong usage or input.
@@ -88,8 +88,8 @@ enum Format {
 }
 
 /// One project's answer.
-struct Answer<'a> {
-    project_id: &'a str,
+struct Answer {
+    project_id: String,
     /// What goes to stdout, if there is a pod.
     text: Vec<u8>,
     findings: Vec<Finding>,
@@ -104,7 +104,13 @@ pub(super) fn render(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
         return Err(CommandError::usage("--explain goes with -o yaml, json or jsonl"));
     }
     let ids = args.projects.ids()?;
-    let sources = args.sources.read(ui, &args.what_if)?;
+    let need = Need {
+        projects: &args.projects,
+        ids: &ids,
+        streams: true,
+        run_quota: false,
+    };
+    let sources = args.sources.read_for(ui, &args.what_if, Some(need))?;
     let site = site(ui, &sources, &args.sources, &args.what_if)?;
     let Some(template) = site.template() else {
         return Err(CommandError::usage("there is no template to render").hint(
@@ -119,15 +125,21 @@ pub(super) fn render(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
     let (mut exit, mut patch_failed, mut printed) = (Exit::Done, false, 0_usize);
     let (open, between, close) = frame(args, many);
     out.write_all(open)?;
-    ordered(
-        &selection.subjects,
-        || (own_site(&site, &selection.subjects), Told::default()),
-        |(own, told), subject| answer(own.as_ref().unwrap_or(&site), *subject, args, many, told),
-        |answer: Answer<'_>| -> Result<(), CommandError> {
+    selection.answers(
+        ui,
+        &site,
+        Told::default,
+        |site, told, subject| answer(site, subject, args, many, told),
+        |error| Answer {
+            errors: vec![error.to_string()],
+            exit: Exit::Usage,
+            ..Answer::of(&error.project_id)
+        },
+        |answer| {
             for error in answer.errors {
-                report.error(answer.project_id, error);
+                report.error(&answer.project_id, error);
             }
-            report.add(answer.project_id, answer.findings);
+            report.add(&answer.project_id, answer.findings);
             exit = exit.worst(answer.exit);
             patch_failed |= answer.patch_failed;
             if !answer.text.is_empty() {
@@ -170,15 +182,21 @@ fn frame(args: &Args, many: bool) -> (&'static [u8], &'static [u8], &'static [u8
     }
 }
 
-fn answer<'a>(site: &Site, subject: Subject<'a>, args: &Args, many: bool, told: &mut Told) -> Answer<'a> {
-    let mut answer = Answer {
-        project_id: subject.project_id,
-        text: Vec::new(),
-        findings: Vec::new(),
-        errors: Vec::new(),
-        exit: Exit::Done,
-        patch_failed: false,
-    };
+impl Answer {
+    fn of(project_id: &str) -> Self {
+        Self {
+            project_id: project_id.to_owned(),
+            text: Vec::new(),
+            findings: Vec::new(),
+            errors: Vec::new(),
+            exit: Exit::Done,
+            patch_failed: false,
+        }
+    }
+}
+
+fn answer(site: &Site, subject: Subject<'_>, args: &Args, many: bool, told: &mut Told) -> Answer {
+    let mut answer = Answer::of(subject.project_id);
     let rendered = match site.render(subject) {
         Ok(rendered) => rendered,
         Err(error) => {

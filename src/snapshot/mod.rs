@@ -58,6 +58,8 @@ pub struct Snapshot {
     pub license_usage: BTreeMap<String, u64>,
     /// Licenses that CoCalc cannot count, and a running project whose entry for them is neither map nor list.
     pub uncountable: BTreeMap<String, String>,
+    /// Whether the source has more projects than those in [`Snapshot::projects`].
+    pub has_more_projects: bool,
     /// Ids of licenses that are known only from projects that are not in this snapshot.
     pub held_elsewhere: Vec<String>,
     /// Pods as `kubectl get pod -o json` gives them.

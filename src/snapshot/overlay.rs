@@ -23,6 +23,7 @@ impl Snapshot {
                 self.uncountable.entry(id).or_insert(project);
             }
         }
+        self.has_more_projects |= base.has_more_projects;
         self.held_elsewhere.extend(base.held_elsewhere);
         for (id, count) in base.license_usage {
             self.license_usage.entry(id).or_insert(count);

@@ -160,6 +160,7 @@ impl Database {
         let mut read = Read {
             snapshot: Snapshot {
                 has_projects: true,
+                has_more_projects: !matches!(wanted, Wanted::All),
                 ..Snapshot::default()
             },
             ..Read::default()
