@@ -26,6 +26,7 @@ use super::{
     CommandError, Exit,
     cluster::Purpose,
     connection::ConnectionArgs,
+    database::Need,
     select::{ProjectArgs, holds, project_id, resolve_license},
     sources::{SourceArgs, WhatIfArgs, site_with},
 };
@@ -198,10 +199,12 @@ pub(super) fn debug(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Result
             "--offline forbids to read the cluster's logs; give a log with --log",
         ));
     }
-    let mut sources = args.sources.read(ui, &WhatIfArgs::default())?;
+    let projects = ProjectArgs::default();
+    let need = Need::in_memory(&projects, &ids);
+    let need = (!ids.is_empty()).then_some(need);
+    let mut sources = args.sources.read_for(ui, &WhatIfArgs::default(), need)?;
     if args.log.is_empty() {
         // The logs can be read without the template, only not compared with it.
-        let projects = ProjectArgs::default();
         let template = sources.add_cluster(ui, connection, &args.sources, &projects, &ids, Purpose::Render);
         match template {
             Err(error) if error.exit != Exit::Interrupted => {

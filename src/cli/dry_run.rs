@@ -29,6 +29,7 @@ use super::{
     CommandError, Exit,
     cluster::Purpose,
     connection::ConnectionArgs,
+    database::Need,
     render::failure_text,
     report::{FailOn, Report},
     select::ProjectArgs,
@@ -185,7 +186,8 @@ pub(super) fn dry_run(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Resu
         .hint("patch-diff checks a pod offline"));
     }
     let ids = args.projects.ids()?;
-    let mut sources = args.sources.read(ui, &args.what_if)?;
+    let need = Need::in_memory(&args.projects, &ids);
+    let mut sources = args.sources.read_for(ui, &args.what_if, Some(need))?;
     let of = &args.sources;
     sources.add_cluster(ui, connection, of, &args.projects, &ids, Purpose::DryRun)?;
     let site = site(ui, &sources, of, &args.what_if)?;
@@ -214,7 +216,11 @@ pub(super) fn dry_run(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Resu
         report: Report::new(ui, selection.many),
         out: ui.stdout(),
         printed: 0,
-        exit: Exit::Done,
+        exit: if sources.unreadable.is_empty() {
+            Exit::Done
+        } else {
+            Exit::Usage
+        },
         refused: false,
         worst: None,
         warnings: Vec::new(),

@@ -107,7 +107,7 @@ pub(super) fn licenses(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
             ))
         })?),
     };
-    let snapshot = args.sources.read(ui, &WhatIfArgs::default())?.snapshot;
+    let snapshot = args.sources.read_for(ui, &WhatIfArgs::default(), None)?.snapshot;
     let counted = snapshot.has_projects || snapshot.license_holders.is_some();
     if !counted && (args.unused.is_some() || args.orphans) {
         let flag = if args.orphans { "--orphans" } else { "--unused" };

@@ -12,6 +12,7 @@ mod cluster;
 mod complete;
 mod completion;
 mod connection;
+mod database;
 mod debug;
 mod dry_run;
 mod editor;

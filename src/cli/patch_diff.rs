@@ -40,6 +40,7 @@ use super::{
     CommandError, Exit, calibrate,
     cluster::Purpose,
     connection::ConnectionArgs,
+    database::Need,
     editor::{self, Edited},
     external_diff::ExternalDiff,
     render::failure_text,
@@ -207,11 +208,13 @@ pub(super) fn patch_diff(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> R
     if args.calibrate {
         return calibrated(ui, connection, args, &ids);
     }
+    let mut incomplete = false;
     let comparisons = match (&args.before, &args.after) {
         (Some(before), after) => vec![files(ui, connection, args, before, after.as_deref(), &ids)?],
-        (None, _) => projects(ui, connection, args, &ids)?,
+        (None, _) => projects(ui, connection, args, &ids, &mut incomplete)?,
     };
-    print(ui, args, comparisons)
+    let exit = print(ui, args, comparisons)?;
+    Ok(if incomplete { exit.worst(Exit::Usage) } else { exit })
 }
 
 /// `--before FILE`, with `--after FILE` or a patch.
@@ -245,11 +248,13 @@ fn files(
             )));
         }
         comparison.project_id = own.clone();
-        if !args.sources.filename.is_empty() || args.sources.example || !ids.is_empty() {
-            let mut sources = args.sources.read(ui, &args.what_if)?;
+        let of = &args.sources;
+        if !of.filename.is_empty() || of.example || of.database.is_some() || !ids.is_empty() {
+            let named: Vec<String> = ids.iter().cloned().chain(own.clone()).take(1).collect();
+            let need = Need::in_memory(&args.projects, &named);
+            let mut sources = of.read_for(ui, &args.what_if, Some(need))?;
             if !ids.is_empty() {
-                let (of, projects) = (&args.sources, &args.projects);
-                sources.add_cluster(ui, connection, of, projects, ids, Purpose::Render)?;
+                sources.add_cluster(ui, connection, of, &args.projects, ids, Purpose::Render)?;
             }
             // The live pod itself is a source of the placeholders' values.
             sources.snapshot.live_pods.insert(0, before_value.clone());
@@ -430,7 +435,8 @@ fn read_with_template(
         ));
     }
     let purpose = if args.live { Purpose::Live } else { Purpose::Render };
-    let mut sources = args.sources.read(ui, &args.what_if)?;
+    let need = Need::in_memory(&args.projects, ids);
+    let mut sources = args.sources.read_for(ui, &args.what_if, Some(need))?;
     sources.add_cluster(ui, connection, &args.sources, &args.projects, ids, purpose)?;
     if sources.snapshot.template.is_none() {
         return Err(no_template());
@@ -443,8 +449,10 @@ fn projects(
     connection: &ConnectionArgs,
     args: &Args,
     ids: &[String],
+    incomplete: &mut bool,
 ) -> Result<Vec<Comparison>, CommandError> {
     let sources = read_with_template(ui, connection, args, ids)?;
+    *incomplete = !sources.unreadable.is_empty();
     let makes = args.edit || args.after.is_some();
     let what_if = if makes {
         without_patch_of(args, ui, &sources)?
@@ -1433,11 +1441,7 @@ fn site_of_new_template(ui: &Ui, args: &Args, sources: &Sources, file: &Path) ->
     }
     let mut snapshot = sources.snapshot.clone();
     snapshot.template = Some(template);
-    let sources = Sources {
-        snapshot,
-        projects_from: sources.projects_from.clone(),
-        cluster: None,
-    };
+    let sources = Sources::of(snapshot, sources.projects_from.clone());
     let what_if = args.what_if.resolve(ui, &sources.snapshot)?;
     site_with(&sources, &args.sources, what_if, args.what_if.stored)
 }

@@ -16,7 +16,7 @@ use super::{
     CommandError, Exit,
     cluster::Purpose,
     connection::ConnectionArgs,
-    parallel::{ordered, own_site},
+    database::Need,
     report::{FailOn, Report},
     select::ProjectArgs,
     sources::{SourceArgs, WhatIfArgs, no_template, site},
@@ -92,8 +92,8 @@ enum Format {
 }
 
 /// One project's answer.
-struct Answer<'a> {
-    project_id: &'a str,
+struct Answer {
+    project_id: String,
     /// What goes to stdout, if there is a pod.
     text: Vec<u8>,
     findings: Vec<Finding>,
@@ -108,7 +108,13 @@ pub(super) fn render(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Resul
         return Err(CommandError::usage("--explain goes with -o yaml, json or jsonl"));
     }
     let ids = args.projects.ids()?;
-    let mut sources = args.sources.read(ui, &args.what_if)?;
+    let need = Need {
+        projects: &args.projects,
+        ids: &ids,
+        streams: true,
+        run_quota: false,
+    };
+    let mut sources = args.sources.read_for(ui, &args.what_if, Some(need))?;
     sources.add_cluster(
         ui,
         connection,
@@ -129,15 +135,21 @@ pub(super) fn render(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Resul
     let (mut exit, mut patch_failed, mut printed) = (Exit::Done, false, 0_usize);
     let (open, between, close) = frame(args, many);
     out.write_all(open)?;
-    ordered(
-        &selection.subjects,
-        || (own_site(&site, &selection.subjects), Told::default()),
-        |(own, told), subject| answer(own.as_ref().unwrap_or(&site), *subject, args, many, told),
-        |answer: Answer<'_>| -> Result<(), CommandError> {
+    selection.answers(
+        ui,
+        &site,
+        Told::default,
+        |site, told, subject| answer(site, subject, args, many, told),
+        |error| Answer {
+            errors: vec![error.to_string()],
+            exit: Exit::Usage,
+            ..Answer::of(&error.project_id)
+        },
+        |answer| {
             for error in answer.errors {
-                report.error(answer.project_id, error);
+                report.error(&answer.project_id, error);
             }
-            report.add(answer.project_id, answer.findings);
+            report.add(&answer.project_id, answer.findings);
             exit = exit.worst(answer.exit);
             patch_failed |= answer.patch_failed;
             if !answer.text.is_empty() {
@@ -180,15 +192,21 @@ fn frame(args: &Args, many: bool) -> (&'static [u8], &'static [u8], &'static [u8
     }
 }
 
-fn answer<'a>(site: &Site, subject: Subject<'a>, args: &Args, many: bool, told: &mut Told) -> Answer<'a> {
-    let mut answer = Answer {
-        project_id: subject.project_id,
-        text: Vec::new(),
-        findings: Vec::new(),
-        errors: Vec::new(),
-        exit: Exit::Done,
-        patch_failed: false,
-    };
+impl Answer {
+    fn of(project_id: &str) -> Self {
+        Self {
+            project_id: project_id.to_owned(),
+            text: Vec::new(),
+            findings: Vec::new(),
+            errors: Vec::new(),
+            exit: Exit::Done,
+            patch_failed: false,
+        }
+    }
+}
+
+fn answer(site: &Site, subject: Subject<'_>, args: &Args, many: bool, told: &mut Told) -> Answer {
+    let mut answer = Answer::of(subject.project_id);
     let rendered = match site.render(subject) {
         Ok(rendered) => rendered,
         Err(error) => {

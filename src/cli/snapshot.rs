@@ -23,6 +23,7 @@ use super::{
     CommandError, Exit,
     cluster::Purpose,
     connection::ConnectionArgs,
+    database::Need,
     select::{ProjectArgs, resolve_license},
     sources::{SourceArgs, WhatIfArgs},
 };
@@ -149,7 +150,8 @@ pub(super) fn snapshot(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Res
 /// What of the sources goes into the file.
 fn take(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Result<Snapshot, CommandError> {
     let ids = args.projects.ids()?;
-    let mut sources = args.sources.read(ui, &WhatIfArgs::default())?;
+    let need = Need::in_memory(&args.projects, &ids);
+    let mut sources = args.sources.read_for(ui, &WhatIfArgs::default(), Some(need))?;
     let (of, selected) = (&args.sources, &args.projects);
     sources.add_cluster(ui, connection, of, selected, &ids, Purpose::Snapshot)?;
     let projects: HashSet<String> = args
@@ -159,6 +161,11 @@ fn take(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Result<Snapshot, C
         .iter()
         .map(|subject| subject.project_id.to_owned())
         .collect();
+    if !sources.unreadable.is_empty() {
+        return Err(CommandError::usage(
+            "a snapshot without these projects would not replay; correct the rows, or name other projects",
+        ));
+    }
     let mut snapshot = sources.snapshot;
     let mut licenses = BTreeSet::new();
     for given in &args.add_license {

@@ -71,6 +71,8 @@ pub struct Snapshot {
     /// How many projects, deleted ones aside, hold a license, where the source counted them without giving all of
     /// their rows; licenses that no project holds may be missing. `None`: counted over [`Snapshot::projects`].
     pub license_holders: Option<BTreeMap<String, u64>>,
+    /// Whether the source has more projects than those in [`Snapshot::projects`].
+    pub has_more_projects: bool,
     /// Ids of licenses that are known only from projects that are not in this snapshot.
     pub held_elsewhere: Vec<String>,
     /// Pods as `kubectl get pod -o json` gives them.

@@ -23,6 +23,7 @@ impl Snapshot {
                 self.uncountable.entry(id).or_insert(project);
             }
         }
+        self.has_more_projects |= base.has_more_projects;
         for (id, count) in base.license_usage {
             if !self.uncountable.contains_key(&id) {
                 self.license_usage.entry(id).or_insert(count);
