@@ -434,7 +434,7 @@ fn calibrate_needs_live_and_a_live_pod() {
     let site = site(&json!({}), false);
     run(&site, &[], &["--calibrate", "--all"])
         .code(2)
-        .says("no project has a live pod in the sources");
+        .says("live pods come from the cluster unless -f gives them");
     Sandbox::new()
         .run(&["patch-diff", "--example", "--calibrate"])
         .code(2)

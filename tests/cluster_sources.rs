@@ -231,8 +231,7 @@ fn a_missing_right_is_told_with_the_role_that_grants_it_and_the_readmes_role_gra
         .code(2)
         .says("Error from server (Forbidden): configmaps \"project-pod\" is forbidden")
         .says("hint:")
-        .says("verbs: [get]")
-        .says("resources: [configmaps]");
+        .says(r#"resources: ["configmaps"], resourceNames: ["project-pod"], verbs: ["get"]"#);
 
     let readme = include_str!("../README.md");
     let rules = readme

@@ -7,10 +7,7 @@ mod support;
 
 use std::path::Path;
 
-use support::{
-    api_server::{ApiServer, NAMESPACE},
-    postgres::Postgres,
-};
+use support::lab::Lab;
 
 /// The real kubectl with the plugin on its PATH.
 fn cases() -> trycmd::TestCases {
@@ -27,25 +24,12 @@ fn cases() -> trycmd::TestCases {
 
 #[test]
 fn the_transcripts_of_the_readme_show_what_the_commands_print() {
-    let server = ApiServer::start();
-    server.kubectl(&["-n", NAMESPACE, "create", "-f", "tests/data/lab/cluster.yaml"]);
-    server.kubectl(&[
-        "patch",
-        "node",
-        "node-1",
-        "--subresource=status",
-        "-p",
-        r#"{"status": {"allocatable": {"cpu": "16", "memory": "64Gi", "pods": "110"}}}"#,
-    ]);
-    server.kubectl(&["taint", "node", "node-1", "node.kubernetes.io/not-ready-"]);
-    server.kubectl(&["config", "set-context", "--current", "--namespace", NAMESPACE]);
-    let database = Postgres::start();
-    database.psql(include_str!("data/lab/database.sql"));
+    let lab = Lab::start();
     let cases = cases();
-    cases
-        .env("KUBECONFIG", server.kubeconfig().to_str().unwrap())
-        .env("COCALC_DATABASE_URL", &database.url())
-        .case("README.md");
+    for (name, value) in lab.environment() {
+        cases.env(name, value);
+    }
+    cases.case("README.md").run();
 }
 
 #[test]

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{
     connection::ConnectionArgs,
+    database,
     sources::{SourceArgs, input},
 };
 use crate::{
@@ -16,7 +17,10 @@ use crate::{
     json,
     json::must_escape,
     pipeline::placeholders::Placeholder,
-    snapshot::{self, Input, ReadOptions, Snapshot},
+    snapshot::{
+        self, Input, ReadOptions, Snapshot,
+        postgres::{self, Database},
+    },
 };
 
 /// A word that can be typed, and what it means.
@@ -44,7 +48,15 @@ pub(super) fn live(root: &Command, before: &[OsString], what: What, word: &str) 
     };
     let found = match what {
         What::Projects => projects(&typed, word),
-        What::Licenses => typed.snapshot().as_ref().map(licenses).unwrap_or_default(),
+        What::Licenses => match (typed.snapshot(), typed.database(false)) {
+            (Some(snapshot), None) => licenses(&snapshot),
+            (snapshot, Some(mut database)) => {
+                let read = database.read(postgres::Wanted::None);
+                let read = read.map(|read| read.snapshot).unwrap_or_default();
+                licenses(&snapshot.unwrap_or_default().overlay(read))
+            }
+            (None, None) => Vec::new(),
+        },
         What::Contexts => contexts(&typed.connection),
         What::Clusters => named(&typed.connection, |kubeconfig| {
             kubeconfig
@@ -106,6 +118,7 @@ impl Typed {
                 filename: files.into_iter().flatten().cloned().collect(),
                 example: given("example"),
                 offline: given("offline"),
+                database: matches.try_get_one::<String>("database").ok().flatten().cloned(),
                 ..SourceArgs::default()
             },
         })
@@ -121,6 +134,13 @@ impl Typed {
             Some((_, matches)) => Some(matches.clone()),
             None => Some(matches),
         }
+    }
+
+    /// The database, if the line names one or the environment does.
+    fn database(&self, projects_from_files: bool) -> Option<Database> {
+        let without = self.sources.example || self.sources.offline;
+        let url = database::url(self.sources.database.as_deref(), without, projects_from_files)?;
+        Database::connect(Some(&url)).ok()
     }
 
     /// What the files and the example hold; `None` if they hold neither projects nor licenses.
@@ -153,7 +173,16 @@ fn projects(typed: &Typed, word: &str) -> Vec<Candidate> {
         value: format!("{prefix}{id}"),
         about: about.to_owned(),
     };
-    match typed.snapshot().filter(|snapshot| snapshot.has_projects) {
+    let snapshot = typed.snapshot().filter(|snapshot| snapshot.has_projects);
+    if let Some(mut database) = typed.database(snapshot.is_some()) {
+        let id = word.strip_prefix(prefix).unwrap_or_default();
+        let found = database.projects_beginning(id).unwrap_or_default();
+        let mut found: Vec<Candidate> = found.iter().map(|(id, title)| candidate(id, title)).collect();
+        let rows = snapshot.iter().flat_map(|snapshot| &snapshot.projects);
+        found.extend(rows.map(|row| candidate(&row.project_id, &row.title)));
+        return found;
+    }
+    match snapshot {
         Some(snapshot) => {
             let rows = snapshot.projects.iter().filter(|row| !row.deleted);
             rows.map(|row| candidate(&row.project_id, &row.title)).collect()

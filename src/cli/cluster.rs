@@ -44,7 +44,8 @@ impl Sources {
         let live = matches!(purpose, Purpose::Live | Purpose::Snapshot);
         let missing = missing_pods(&self.snapshot, ids, live);
         let live_pods = if projects.all || projects.with_license.is_some() {
-            if live || !self.snapshot.has_projects {
+            let given = !self.snapshot.live_pods.is_empty();
+            if (live && !given) || !self.snapshot.has_projects {
                 LivePods::All
             } else {
                 LivePods::None
@@ -54,7 +55,7 @@ impl Sources {
         };
         let contacts = match purpose {
             Purpose::Render | Purpose::Snapshot => template,
-            Purpose::Live => template || !matches!(live_pods, LivePods::Of([])),
+            Purpose::Live => template || !matches!(live_pods, LivePods::None | LivePods::Of([])),
             Purpose::DryRun => true,
         };
         if !contacts {
@@ -111,10 +112,15 @@ fn missing_pods(snapshot: &Snapshot, ids: &[String], live: bool) -> Vec<String> 
 
 /// The next step of somebody who did not think of a cluster at all.
 fn without_cluster(error: CommandError, wanted: &Wanted<'_>) -> CommandError {
-    if wanted.template && error.hint.is_none() {
-        return error.hint("the template comes from the cluster unless -f or --example gives one");
+    match error.hint {
+        None if wanted.template => {
+            error.hint("the template comes from the cluster unless -f or --example gives one")
+        }
+        None if !matches!(wanted.live_pods, LivePods::None) => {
+            error.hint("live pods come from the cluster unless -f gives them")
+        }
+        _ => error,
     }
-    error
 }
 
 fn explain(error: snapshot::ClusterReadError, wanted: &Wanted<'_>, namespace: &str) -> CommandError {

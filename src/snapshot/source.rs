@@ -54,6 +54,8 @@ pub(super) struct Source<'de> {
     last: Cell<usize>,
     mark: Cell<Option<usize>>,
     cursor: Cell<(usize, u32)>,
+    /// The last place: offset, line and column.
+    placed: Cell<(usize, u32, u32)>,
     failure: RefCell<Option<ReadError>>,
     values: Cell<usize>,
     bytes: Cell<usize>,
@@ -75,6 +77,7 @@ impl<'de> Source<'de> {
             last: Cell::new(0),
             mark: Cell::new(None),
             cursor: Cell::new((0, 1)),
+            placed: Cell::new((0, 1, 1)),
             failure: RefCell::new(None),
             values: Cell::new(text.len().saturating_add(ALIAS_VALUES)),
             bytes: Cell::new(text.len().saturating_mul(3) / 2 + ALIAS_BYTES),
@@ -86,19 +89,30 @@ impl<'de> Source<'de> {
         }
     }
 
-    /// The place of this byte of the text.
+    /// The place of this byte of the text. Places that are asked for in the order of the text cost no more than one
+    /// reading of it, however many they are.
     pub(super) fn place(&self, offset: usize) -> Place {
         let mut offset = offset.min(self.text.len());
         while !self.text.is_char_boundary(offset) {
             offset -= 1;
         }
-        let before = &self.text[..offset];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let (at, mut line, mut column) = Some(self.placed.get())
+            .filter(|(at, ..)| *at <= offset)
+            .unwrap_or((0, 1, 1));
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let between = self.text.get(at..offset).unwrap_or_default();
+        let mut of_line = between;
+        if let Some(newline) = between.rfind('\n') {
+            line = number(newlines(between)).saturating_add(line);
+            column = 1;
+            of_line = between.get(newline + 1..).unwrap_or_default();
+        }
+        column = number(of_line.chars().count()).saturating_add(column);
+        self.placed.set((offset, line, column));
         Place {
             file: self.name.clone(),
-            line: number(newlines(before)).saturating_add(1),
-            column: number(before[line_start..].chars().count()).saturating_add(1),
+            line,
+            column,
         }
     }
 

@@ -17,6 +17,8 @@ use std::{
 pub(crate) mod api_server;
 pub(crate) mod fault_server;
 #[cfg(unix)]
+pub(crate) mod lab;
+#[cfg(unix)]
 pub(crate) mod postgres;
 
 /// The built plugin.

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _, postgres::PgRow};
 use tokio::{runtime::Runtime, time::timeout};
 
-use super::{Column, License, Project, Snapshot, parse_timestamp};
+use super::{Column, License, Project, Snapshot, is_uuid, parse_timestamp};
 use crate::json::{self, Json};
 
 mod error;
@@ -36,6 +36,8 @@ const SILENCE_BETWEEN_ROWS: Duration = Duration::from_secs(30);
 
 /// Rows that are read where no project is named: one more than messages name.
 pub const FEW: usize = 11;
+
+const UUID_FORM: &str = "00000000-0000-0000-0000-000000000000";
 
 /// A connection in its one transaction, ended when it is dropped.
 pub struct Database {
@@ -208,6 +210,41 @@ impl Database {
             Ok(())
         })?;
         Ok(ids)
+    }
+
+    /// Ids and titles of projects, deleted ones aside, whose id begins with this text; in the order of the ids, 100
+    /// at most. None if no id can begin so.
+    ///
+    /// # Errors
+    /// As [`Database::read`].
+    pub fn projects_beginning(&mut self, beginning: &str) -> Result<Vec<(String, String)>, DatabaseError> {
+        let beginning = beginning.to_ascii_lowercase();
+        let filled = |digit: char| {
+            let whole: String = UUID_FORM
+                .char_indices()
+                .map(|(at, form)| match (beginning.chars().nth(at), form) {
+                    (Some(given), _) => given,
+                    (None, '-') => '-',
+                    (None, _) => digit,
+                })
+                .collect();
+            Some(whole).filter(|whole| beginning.len() <= UUID_FORM.len() && is_uuid(whole))
+        };
+        let (Some(first), Some(last)) = (filled('0'), filled('f')) else {
+            return Ok(Vec::new());
+        };
+        let sql = format!(
+            "SELECT project_id::text, title::text FROM projects WHERE project_id BETWEEN '{first}'::uuid AND \
+             '{last}'::uuid AND deleted IS NOT TRUE ORDER BY projects.project_id LIMIT 100"
+        );
+        let mut found = Vec::new();
+        self.query("projects", &sql, None, |row| {
+            if let Some(id) = text(row, 0)? {
+                found.push((id.to_owned(), text(row, 1)?.unwrap_or_default().to_owned()));
+            }
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// How many deleted projects a filter leaves out.
