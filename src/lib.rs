@@ -37,6 +37,7 @@
 pub mod check;
 pub mod cli;
 pub mod cluster;
+pub mod dry_run;
 pub mod json;
 pub mod json_patch;
 pub mod output;

@@ -87,6 +87,18 @@ pub fn blame(rendered: &Rendered, finding: &PodFinding) -> Vec<Writer> {
     steps.into_iter().map(|step| rendered.writer(step)).collect()
 }
 
+/// Whether two texts are the same quantity, however written.
+pub(crate) fn quantity_equal(a: &str, b: &str) -> bool {
+    a == b || Quantity::parse(a).is_some_and(|a| Some(a) == Quantity::parse(b))
+}
+
+/// Whether a quantity is larger than another one; false if one of the texts is none.
+pub(crate) fn quantity_is_above(a: &str, b: &str) -> bool {
+    Quantity::parse(a)
+        .zip(Quantity::parse(b))
+        .is_some_and(|(a, b)| a > b)
+}
+
 fn step_of(rendered: &Rendered, path: &[PathPart]) -> Option<crate::json_patch::Stamp> {
     let keys = crate::pipeline::provenance::keys(path);
     // A removed field is the deed of whoever removed it.

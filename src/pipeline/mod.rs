@@ -5,7 +5,7 @@
 //! quota, which look at nothing of the pod, come first here.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
@@ -234,7 +234,65 @@ pub struct Rendered {
     steps: Steps,
 }
 
+/// A pod as it is when some operations are left out. Its steps are those of the [`Rendered`] that it comes from.
+pub struct Partial {
+    /// The pod.
+    pub pod: Document,
+    /// Fields that a patch took away: path and step.
+    pub removals: Vec<json_patch::Removal>,
+    /// What was left out: patch and operation. Besides what was asked for, the operations that CoCalc had not
+    /// reached, and those that can only be applied after one that was left out.
+    pub left_out: BTreeSet<(usize, usize)>,
+}
+
 impl Rendered {
+    /// The pod without some operations (patch and operation, from 0), all patches applied anew.
+    pub fn without(&self, left_out: &BTreeSet<(usize, usize)>) -> Partial {
+        let mut left_out = left_out.clone();
+        if let Some(failure) = &self.failure {
+            let failed = failure.patch.map(|patch| (patch, failure.operation));
+            let all_out = self.steps.unpatched || failed.is_none();
+            left_out.extend(
+                self.operations()
+                    .filter(|operation| all_out || Some(*operation) >= failed),
+            );
+        }
+        loop {
+            let numbered: Vec<((usize, usize), &Operation, Stamp)> = self
+                .operations()
+                .filter(|operation| !left_out.contains(operation))
+                .filter_map(|(patch, operation)| {
+                    let first = self.steps.first_of_patch.get(patch)?;
+                    let of = self.patches.get(patch)?.operations().get(operation)?;
+                    let step = first.checked_add(Stamp::try_from(operation).ok()?)?;
+                    Some(((patch, operation), of, step))
+                })
+                .collect();
+            let list: Vec<(&Operation, Stamp)> = numbered.iter().map(|(_, of, step)| (*of, *step)).collect();
+            let mut pod = self.unpatched.clone();
+            let applied = apply(&mut pod, &list, self.steps.options);
+            let failed = applied
+                .failure
+                .and_then(|failure| numbered.get(failure.operation));
+            match failed {
+                Some((operation, ..)) => left_out.insert(*operation),
+                None => {
+                    return Partial {
+                        pod,
+                        removals: applied.removals,
+                        left_out,
+                    };
+                }
+            };
+        }
+    }
+
+    /// All operations in the order in which CoCalc applies them: patch and operation, from 0.
+    pub fn operations(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let patches = self.patches.iter().enumerate();
+        patches.flat_map(|(patch, of)| (0..of.operations().len()).map(move |operation| (patch, operation)))
+    }
+
     /// Who wrote each field, in the order of the sorted names, then the fields that are gone.
     pub fn provenance(&self) -> Vec<Entry> {
         let leaves = self.pod.leaves().into_iter().map(|leaf| Entry {
@@ -766,7 +824,9 @@ impl Rendered {
             let count = patch.operations().len();
             patch.effects = effects.by_ref().take(count).collect();
         }
-        if self.failure.is_some() && assumptions.on_patch_error == OnPatchError::Unpatched {
+        self.steps.options = options;
+        self.steps.unpatched = assumptions.on_patch_error == OnPatchError::Unpatched;
+        if self.failure.is_some() && self.steps.unpatched {
             self.pod = self.unpatched.clone();
         }
     }

@@ -6,7 +6,7 @@
 //! value, given only where it is another. Leaving the writer out changes the field, or makes CoCalc fail,
 //! unless it wrote what was there already.
 
-use crate::json_patch::{Key, PathPart};
+use crate::json_patch::{Key, Options, PathPart};
 
 use super::{placeholders::Placeholder, template::Step};
 
@@ -108,6 +108,10 @@ pub struct Entry {
 pub struct Steps {
     /// For each patch the step of its first operation.
     pub(super) first_of_patch: Vec<Step>,
+    /// How the patches are applied.
+    pub(super) options: Options,
+    /// Whether a failure leaves the pod without any patch.
+    pub(super) unpatched: bool,
 }
 
 impl Steps {

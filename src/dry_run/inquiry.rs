@@ -1,0 +1,1055 @@
+//! Asking about one project until all that is wrong is known, or the budget of requests is used up.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, HashMap, HashSet},
+    rc::Rc,
+};
+
+use serde_json::Value;
+
+use crate::{
+    check::pod::{PodFinding, check_pod, quantity_is_above},
+    cluster::{Reply, RequestError, Status, Validation, Verdict},
+    json_patch::{PathPart, Stamp},
+    pipeline::{
+        Partial, Rendered, Site,
+        provenance::{FIRST_OPERATION, Writer, keys, pointer},
+    },
+};
+
+use super::{
+    Server,
+    fault::{Fault, Kind, Layer, Refusal, read},
+    neutral::{Edit, neutral},
+    path::{Path, before_removal, get, get_mut, relocate, remove},
+    places::{Place, places},
+};
+
+/// An operation: index of its patch and of the operation in it.
+pub(super) type Op = (usize, usize);
+
+/// What is asked about one project.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    /// The site.
+    pub site: &'a Site,
+    /// The project's pod.
+    pub rendered: &'a Rendered,
+    /// What becomes of unknown fields.
+    pub validation: Validation,
+    /// How many requests may be made.
+    pub max_requests: usize,
+    /// Whether a pod that exists already is to be answered with the pod as the server would store it.
+    pub want_pod: bool,
+}
+
+/// Who is at fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// Whoever wrote the field.
+    Writer(Writer),
+    /// Admission: the request did not hold the field.
+    Injected,
+    /// The namespace: its limits are used up.
+    Cluster,
+}
+
+/// A party's part in a problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blame {
+    /// Who.
+    pub party: Party,
+    /// The place in the pod that was sent first, where one is known.
+    pub at: Option<Path>,
+    /// What of that place lies below the value that the operation wrote; `None` where it wrote none.
+    pub in_value: Option<Path>,
+}
+
+/// Something that the server refuses, and who is at fault.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// The server's words.
+    pub fault: Fault,
+    /// Whoever is at fault; of a collision the later first. Empty where a policy denies the pod even without any
+    /// license's patch, and where the budget ended before anything was known.
+    pub blame: Vec<Blame>,
+    /// Whether asking again proved it.
+    pub proved: bool,
+    /// What stands at the place of the first blame, as sent.
+    pub value: Option<Value>,
+}
+
+/// One refusal with the problems that were new in it.
+#[derive(Clone, Debug)]
+pub struct Round {
+    /// kubectl's words.
+    pub text: String,
+    /// The new problems.
+    pub problems: Vec<Problem>,
+}
+
+/// Why it is not known whether there is more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// All requests were made.
+    Budget,
+    /// What refuses cannot be left out.
+    NoWay,
+}
+
+/// What is known of a project in the end.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Whether the pod was accepted; `None` if the server could not be asked.
+    pub accepted: Option<bool>,
+    /// The pod as the server would store it, if it was accepted and asked for.
+    pub pod: Option<Value>,
+    /// Whether a pod of this name runs now, or is being deleted.
+    pub running: bool,
+    /// The refusals, first to last; the first is the answer to the pod as it is.
+    pub rounds: Vec<Round>,
+    /// The server's warnings.
+    pub warnings: Vec<String>,
+    /// How many requests were made.
+    pub requests: usize,
+    /// Why it is not known whether there is more.
+    pub unfinished: Option<Unfinished>,
+    /// Why the server could not be asked.
+    pub error: Option<RequestError>,
+}
+
+impl Outcome {
+    /// All problems, first to last.
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.rounds.iter().flat_map(|round| &round.problems)
+    }
+}
+
+/// Causes that were proved for projects before this one, to be tried first.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// By a fault's key: license and operation.
+    operations: HashMap<String, Vec<(String, usize)>>,
+    /// Keys of faults that are there without any patch too, with who wrote the field.
+    unpatched: HashSet<String>,
+}
+
+/// Asks about a project. Nothing is created.
+pub async fn ask<S: Server>(server: &S, question: Question<'_>, memory: &RefCell<Memory>) -> Outcome {
+    let mut inquiry = Inquiry {
+        server,
+        question,
+        memory,
+        asked: HashMap::new(),
+        outcome: Outcome::default(),
+        known: HashSet::new(),
+        attempts: HashMap::new(),
+    };
+    match inquiry.run().await {
+        Ok(()) => {}
+        Err(Stop::Budget) => inquiry.outcome.unfinished = Some(Unfinished::Budget),
+        Err(Stop::Error(error)) => {
+            // What was proved before stays true, but whoever cannot be asked has no verdict.
+            inquiry.outcome.accepted = None;
+            inquiry.outcome.error = Some(*error);
+        }
+    }
+    inquiry.outcome
+}
+
+/// Why no answer can be had.
+pub(super) enum Stop {
+    Budget,
+    Error(Box<RequestError>),
+}
+
+/// What is left out and what is changed.
+#[derive(Clone, Default, PartialEq)]
+pub(super) struct State {
+    pub(super) out: BTreeSet<Op>,
+    /// Changes, each with the pod in which its path was found.
+    edits: Vec<(Path, Edit, Rc<Value>)>,
+}
+
+/// The pod of a [`State`].
+pub(super) struct Made {
+    /// Before changes.
+    base: Rc<Value>,
+    /// As it is sent.
+    sent: Value,
+    pub(super) partial: Partial,
+    /// What was removed, with paths in `base`.
+    removed: BTreeSet<Path>,
+}
+
+/// What the server said.
+pub(super) enum Answer {
+    Accepted { pod: Option<Value>, running: bool },
+    Refused { status: Status, faults: Vec<Fault> },
+}
+
+/// What became of a fault in another answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    Stays,
+    Gone,
+    /// An earlier layer refuses.
+    Hidden,
+}
+
+impl Answer {
+    pub(super) fn standing(&self, fault: &Fault, before: usize) -> Standing {
+        let Self::Refused { faults, .. } = self else {
+            return Standing::Gone;
+        };
+        let count = faults.iter().filter(|other| other.key == fault.key).count();
+        if count >= before.max(1) {
+            Standing::Stays
+        } else if count > 0 {
+            Standing::Gone
+        } else if faults.iter().map(|other| other.rank).min() < Some(fault.rank) {
+            Standing::Hidden
+        } else {
+            Standing::Gone
+        }
+    }
+}
+
+/// Who may be at fault for a place.
+#[derive(Clone, Debug)]
+struct Suspect {
+    /// In the pod before changes.
+    path: Path,
+    /// `None`: admission wrote it.
+    step: Option<Stamp>,
+    /// Who made the value, where that is another.
+    origin: Option<Stamp>,
+}
+
+/// A fault with its suspects.
+struct Case {
+    fault: Fault,
+    suspects: Vec<Suspect>,
+    /// Whether several writers collide, so that leaving out the later one is enough.
+    collides: bool,
+    /// Whether the offline rules say that these very places are at fault.
+    exact: bool,
+    /// How often the same fault is told.
+    count: usize,
+    /// The operations to leave out first.
+    guess: BTreeSet<Op>,
+    verdict: Option<(Vec<Blame>, bool)>,
+}
+
+pub(super) struct Inquiry<'a, S> {
+    server: &'a S,
+    pub(super) question: Question<'a>,
+    memory: &'a RefCell<Memory>,
+    asked: HashMap<String, Rc<Answer>>,
+    outcome: Outcome,
+    /// Faults that were told: key and place.
+    known: HashSet<(String, String)>,
+    /// How often something harmless was put in the place of a fault.
+    attempts: HashMap<(String, String), usize>,
+}
+
+impl<S: Server> Inquiry<'_, S> {
+    async fn run(&mut self) -> Result<(), Stop> {
+        let mut state = State::default();
+        let Some(mut made) = self.make(&state) else {
+            return Ok(());
+        };
+        let original = made.base.clone();
+        let mut answer = self.ask(&made).await?;
+        self.outcome.accepted = Some(matches!(*answer, Answer::Accepted { .. }));
+        loop {
+            match &*answer {
+                Answer::Accepted { pod, running } => {
+                    if self.outcome.accepted == Some(true) {
+                        self.outcome.running = *running;
+                        self.outcome.pod.clone_from(pod);
+                        if *running && self.question.want_pod {
+                            self.outcome.pod = self.pod_under_another_name(&made).await?;
+                        }
+                    }
+                    return Ok(());
+                }
+                Answer::Refused { status, faults } => {
+                    let text = status.kubectl_text();
+                    let (problems, next) = self.attribute(&state, &made, faults, &original).await?;
+                    if !problems.is_empty() {
+                        self.outcome.rounds.push(Round { text, problems });
+                    }
+                    let Some(next) = next.filter(|next| *next != state) else {
+                        // Behind the last layer nothing is hidden.
+                        if faults.iter().any(|fault| fault.rank < 60) {
+                            self.outcome.unfinished = Some(Unfinished::NoWay);
+                        }
+                        return Ok(());
+                    };
+                    state = next;
+                }
+            }
+            let Some(next) = self.make(&state) else {
+                return Ok(());
+            };
+            made = next;
+            answer = self.ask(&made).await?;
+        }
+    }
+
+    /// The pod with what a state leaves out and changes; `None` if it cannot be sent.
+    pub(super) fn make(&self, state: &State) -> Option<Made> {
+        let rendered = self.question.rendered;
+        let partial = rendered.without(&state.out);
+        let base = partial.pod.to_value().ok()?;
+        let mut sent = base.clone();
+        let mut removed = BTreeSet::new();
+        for (path, edit, from) in &state.edits {
+            let path = relocate(from, &base, path);
+            match edit {
+                Edit::Remove => {
+                    if get(&base, &path).is_some() {
+                        removed.insert(path);
+                    }
+                }
+                Edit::Set(value) => set(&mut sent, &path, value),
+            }
+        }
+        let volumes = volume_names(&sent, &removed);
+        let before = rendered.pod.to_value().ok()?;
+        let volumes_before = volume_names(&before, &BTreeSet::new());
+        // A mount goes with its volume, else it would be a fault that nobody made.
+        for (path, name) in mounts(&sent) {
+            if volumes_before.contains(&name) && !volumes.contains(&name) {
+                removed.insert(path);
+            }
+        }
+        for path in removed.iter().rev() {
+            remove(&mut sent, path);
+        }
+        Some(Made {
+            base: Rc::new(base),
+            sent,
+            partial,
+            removed,
+        })
+    }
+
+    pub(super) async fn ask(&mut self, made: &Made) -> Result<Rc<Answer>, Stop> {
+        let text = made.sent.to_string();
+        if let Some(answer) = self.asked.get(&text) {
+            return Ok(answer.clone());
+        }
+        let Reply { value, warnings } = self.post(&made.sent).await?;
+        let first = self.asked.is_empty();
+        let answer = match value {
+            Verdict::Accepted(pod) => Answer::Accepted {
+                pod: Some(pod),
+                running: false,
+            },
+            Verdict::Refused(status) => match read(&status) {
+                Refusal::Exists => Answer::Accepted {
+                    pod: None,
+                    running: true,
+                },
+                Refusal::Unasked => {
+                    return Err(Stop::Error(Box::new(RequestError::Status(Box::new(status)))));
+                }
+                Refusal::Faults(faults) => Answer::Refused { status, faults },
+            },
+        };
+        if first {
+            self.outcome.warnings = warnings;
+        }
+        let answer = Rc::new(answer);
+        self.asked.insert(text, answer.clone());
+        Ok(answer)
+    }
+
+    async fn post(&mut self, pod: &Value) -> Result<Reply<Verdict>, Stop> {
+        if self.outcome.requests >= self.question.max_requests {
+            return Err(Stop::Budget);
+        }
+        self.outcome.requests += 1;
+        self.server
+            .dry_run_pod(pod, self.question.validation)
+            .await
+            .map_err(|error| Stop::Error(Box::new(error)))
+    }
+
+    /// The server's answer to a pod that runs already: the name alone is in the way.
+    async fn pod_under_another_name(&mut self, made: &Made) -> Result<Option<Value>, Stop> {
+        let path = [PathPart::Name("metadata".into()), PathPart::Name("name".into())];
+        let mut pod = made.sent.clone();
+        let Some(name) = get(&pod, &path).and_then(Value::as_str).map(str::to_owned) else {
+            return Ok(None);
+        };
+        set(&mut pod, &path, &Value::from(format!("{name}-dry-run")));
+        match self.post(&pod).await?.value {
+            Verdict::Accepted(mut pod) => {
+                set(&mut pod, &path, &Value::from(name));
+                Ok(Some(pod))
+            }
+            Verdict::Refused(status) => Err(Stop::Error(Box::new(RequestError::Status(Box::new(status))))),
+        }
+    }
+
+    /// Finds out who is at fault for what an answer says. Gives the new problems, and what to ask next if there is
+    /// a way behind this answer.
+    async fn attribute(
+        &mut self,
+        state: &State,
+        made: &Made,
+        faults: &[Fault],
+        original: &Rc<Value>,
+    ) -> Result<(Vec<Problem>, Option<State>), Stop> {
+        let mut cases = self.cases(made, faults);
+        let mut next = state.clone();
+        let result = self.prove(state, made, &mut cases, &mut next).await;
+        let spent = matches!(result, Err(Stop::Budget));
+        if let Err(Stop::Error(error)) = result {
+            return Err(Stop::Error(error));
+        }
+        let mut problems: Vec<Problem> = Vec::new();
+        for mut case in cases {
+            let (mut blame, proved) = match case.verdict.take() {
+                Some(verdict) => verdict,
+                None => (self.blame_suspects(made, &case.suspects, &case.fault), false),
+            };
+            let place = case
+                .suspects
+                .first()
+                .map(|suspect| relocate(&made.base, original, &suspect.path));
+            for blame in &mut blame {
+                blame.at = blame.at.as_ref().map(|path| relocate(&made.base, original, path));
+            }
+            if proved {
+                self.remember(&case.fault, &blame);
+            }
+            let told = (
+                case.fault.key.clone(),
+                place.as_deref().map(pointer).unwrap_or_default(),
+            );
+            if !self.known.insert(told) && case.verdict_is_old(&blame) {
+                continue;
+            }
+            let merged = case.fault.layer == Layer::Policy && self.merge(&case.fault, &blame, &mut problems);
+            if !merged {
+                let at = blame
+                    .first()
+                    .and_then(|blame| blame.at.as_ref())
+                    .or(place.as_ref());
+                problems.push(Problem {
+                    value: at.and_then(|path| get(original, path)).cloned(),
+                    fault: case.fault,
+                    blame,
+                    proved,
+                });
+            }
+        }
+        if spent {
+            self.outcome.unfinished = Some(Unfinished::Budget);
+            return Ok((problems, None));
+        }
+        Ok((problems, Some(next)))
+    }
+
+    /// A policy that denies once more for another reason is the same problem.
+    fn merge(&mut self, fault: &Fault, blame: &[Blame], new: &mut [Problem]) -> bool {
+        let mut all = self
+            .outcome
+            .rounds
+            .iter_mut()
+            .flat_map(|round| &mut round.problems)
+            .chain(new);
+        let Some(problem) = all.find(|problem| problem.fault.key == fault.key) else {
+            return false;
+        };
+        for blame in blame {
+            if !problem.blame.iter().any(|other| other.party == blame.party) {
+                problem.blame.push(blame.clone());
+            }
+        }
+        true
+    }
+
+    fn remember(&self, fault: &Fault, blame: &[Blame]) {
+        let operations: Vec<(String, usize)> = blame
+            .iter()
+            .filter_map(|blame| match blame.party {
+                Party::Writer(Writer::Operation { patch, operation }) => {
+                    let license = &self.question.rendered.patches.get(patch)?.license;
+                    Some((license.clone(), operation))
+                }
+                _ => None,
+            })
+            .collect();
+        let mut memory = self.memory.borrow_mut();
+        if operations.is_empty() {
+            memory.unpatched.insert(fault.key.clone());
+        } else {
+            memory.operations.insert(fault.key.clone(), operations);
+        }
+    }
+
+    fn remembered(&self, fault: &Fault) -> BTreeSet<Op> {
+        let memory = self.memory.borrow();
+        let Some(operations) = memory.operations.get(&fault.key) else {
+            return BTreeSet::new();
+        };
+        let patches = &self.question.rendered.patches;
+        operations
+            .iter()
+            .filter_map(|(license, operation)| {
+                let patch = patches.iter().position(|patch| patch.license == *license)?;
+                (*operation < patches.get(patch)?.operations().len()).then_some((patch, *operation))
+            })
+            .collect()
+    }
+
+    fn cases(&self, made: &Made, faults: &[Fault]) -> Vec<Case> {
+        let findings = check_pod(&made.sent);
+        let volume_refused = faults.iter().any(|fault| {
+            fault
+                .field
+                .as_deref()
+                .is_some_and(|field| field.starts_with("spec.volumes["))
+        });
+        let volumes = volume_names(&made.sent, &BTreeSet::new());
+        let is_consequence = |fault: &Fault| {
+            let is_mount = fault.field.as_deref().is_some_and(|field| {
+                (field.contains(".volumeMounts[") || field.contains(".volumeDevices["))
+                    && field.ends_with("].name")
+            });
+            let name = fault
+                .message
+                .strip_prefix("Not found: ")
+                .map(|name| name.trim_matches('"').to_owned());
+            volume_refused && is_mount && name.is_some_and(|name| volumes.contains(&name))
+        };
+        let mut cases = Vec::new();
+        for fault in faults.iter().filter(|fault| !is_consequence(fault)) {
+            let found = places(fault, &made.sent, &findings);
+            let count = faults.iter().filter(|other| other.key == fault.key).count();
+            // The decoder stops at its first fault; others of the same words hide behind it.
+            let each = matches!(
+                fault.kind,
+                Kind::WrongType { .. } | Kind::Quantity | Kind::Undecodable
+            );
+            if each && found.len() > 1 {
+                cases.extend(
+                    found
+                        .into_iter()
+                        .map(|place| self.case(made, fault, vec![place], &findings, 1)),
+                );
+            } else {
+                cases.push(self.case(made, fault, found, &findings, count));
+            }
+        }
+        cases
+    }
+
+    fn case(
+        &self,
+        made: &Made,
+        fault: &Fault,
+        found: Vec<Place>,
+        findings: &[PodFinding],
+        count: usize,
+    ) -> Case {
+        let exact = matches!(fault.kind, Kind::Unknown | Kind::Priority | Kind::ServiceAccount)
+            || matches!(&fault.kind, Kind::LimitRange(range) if !range.of_pod && !range.ratio)
+            || (!found.is_empty()
+                && found
+                    .iter()
+                    .all(|place| findings.iter().any(|found| found.path == place.path)));
+        let collides = found.iter().any(|place| !place.others.is_empty());
+        let leaves = made.partial.pod.leaves();
+        let mut suspects: Vec<Suspect> = Vec::new();
+        for path in found
+            .iter()
+            .flat_map(|place| std::iter::once(&place.path).chain(&place.others))
+        {
+            if is_injected(path, &made.sent) {
+                suspects.push(Suspect {
+                    path: path.clone(),
+                    step: None,
+                    origin: None,
+                });
+                continue;
+            }
+            let path = before_removal(path, &made.removed);
+            let step = step_of(&made.partial, &path);
+            let origin = leaves
+                .iter()
+                .find(|leaf| leaf.path.starts_with(&path) && Some(leaf.by) == step)
+                .map(|leaf| leaf.origin)
+                .filter(|origin| Some(*origin) != step);
+            suspects.push(Suspect { path, step, origin });
+        }
+        if collides {
+            suspects.sort_by_key(|suspect| std::cmp::Reverse(suspect.step));
+        }
+        let operations = suspects
+            .iter()
+            .flat_map(|suspect| [suspect.step, suspect.origin])
+            .flatten()
+            .filter_map(|step| self.operation(step));
+        let mut guess: BTreeSet<Op> = if collides {
+            operations.take(1).collect()
+        } else {
+            operations.collect()
+        };
+        if guess.is_empty() {
+            guess = self.remembered(fault);
+            guess.retain(|op| !made.partial.left_out.contains(op));
+        }
+        Case {
+            fault: fault.clone(),
+            suspects,
+            collides,
+            exact,
+            count,
+            guess,
+            verdict: None,
+        }
+    }
+
+    fn operation(&self, step: Stamp) -> Option<Op> {
+        match self.question.rendered.writer(step) {
+            Writer::Operation { patch, operation } => Some((patch, operation)),
+            _ => None,
+        }
+    }
+
+    /// Leaves operations out and asks again, until it is clear for each case who is at fault.
+    async fn prove(
+        &mut self,
+        state: &State,
+        made: &Made,
+        cases: &mut [Case],
+        next: &mut State,
+    ) -> Result<(), Stop> {
+        let guessed: BTreeSet<Op> = cases.iter().flat_map(|case| case.guess.iter().copied()).collect();
+        if !guessed.is_empty() {
+            let mut trial = state.clone();
+            trial.out.extend(&guessed);
+            // Decoding tells one fault at a time: what else cannot be decoded has to go with it.
+            for case in cases
+                .iter()
+                .filter(|case| case.fault.rank == 0 && case.guess.is_empty())
+            {
+                self.add_edits(made, case, &mut trial);
+            }
+            if let Some(answer) = self.ask_state(&trial).await? {
+                self.judge_trial(state, made, cases, &guessed, &trial, &answer, next)
+                    .await?;
+            }
+        }
+        let open: Vec<usize> = (0..cases.len())
+            .filter(|at| cases.get(*at).is_some_and(|case| case.verdict.is_none()))
+            .collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        self.without_any_patch(state, made, cases, &open, next).await
+    }
+
+    pub(super) async fn ask_state(&mut self, state: &State) -> Result<Option<Rc<Answer>>, Stop> {
+        match self.make(state) {
+            Some(made) => Ok(Some(self.ask(&made).await?)),
+            None => Ok(None),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the states of one proof")]
+    async fn judge_trial(
+        &mut self,
+        state: &State,
+        made: &Made,
+        cases: &mut [Case],
+        guessed: &BTreeSet<Op>,
+        trial: &State,
+        answer: &Answer,
+        next: &mut State,
+    ) -> Result<(), Stop> {
+        for at in 0..cases.len() {
+            let Some(case) = cases.get(at) else { continue };
+            let standing = answer.standing(&case.fault, case.count);
+            if standing == Standing::Hidden && case.exact && !case.guess.is_empty() {
+                // Its field is gone, and what stands there instead is refused earlier.
+                next.out.extend(&case.guess);
+                let blame = self.blame_suspects(made, &case.suspects, &case.fault);
+                set_verdict(cases, at, blame, false);
+                continue;
+            }
+            if standing != Standing::Gone {
+                continue;
+            }
+            if case.guess.is_empty() {
+                if case.fault.rank == 0 {
+                    let blame = self.blame_suspects(made, &case.suspects, &case.fault);
+                    next.edits.clone_from(&trial.edits);
+                    set_verdict(cases, at, blame, true);
+                } else if guessed.len() == 1 {
+                    next.out.extend(guessed);
+                    let blame = self.blame_operations(made, guessed, &case.suspects);
+                    set_verdict(cases, at, blame, true);
+                }
+                continue;
+            }
+            // A guess that did not stand alone may owe its success to another one.
+            let mut guess = case.guess.clone();
+            let fault = case.fault.clone();
+            let count = case.count;
+            if !case.exact && guess.len() < guessed.len() {
+                let mut alone = state.clone();
+                alone.out.extend(&guess);
+                let answer = self.ask_state(&alone).await?;
+                if answer.is_none_or(|answer| answer.standing(&fault, count) != Standing::Gone) {
+                    continue;
+                }
+            }
+            let Some(case) = cases.get(at) else { continue };
+            if !case.exact && guess.len() > 1 && !case.collides {
+                for op in guess.clone() {
+                    let mut without = state.clone();
+                    without.out.extend(guess.iter().filter(|other| **other != op));
+                    let answer = self.ask_state(&without).await?;
+                    if answer.is_some_and(|answer| answer.standing(&fault, count) == Standing::Gone) {
+                        guess.remove(&op);
+                    }
+                    if guess.len() == 1 {
+                        break;
+                    }
+                }
+            }
+            let Some(case) = cases.get(at) else { continue };
+            let collision = case.fault.message.starts_with("Duplicate value")
+                || case.fault.message.ends_with("must be unique");
+            let mut blame = if collision {
+                self.blame_suspects(made, &case.suspects, &case.fault)
+            } else {
+                self.blame_operations(made, &guess, &case.suspects)
+            };
+            if case.collides && !collision {
+                // Of a request and its limit both writers may be needed.
+                let others: BTreeSet<Op> = case
+                    .suspects
+                    .iter()
+                    .filter_map(|suspect| self.operation(suspect.step?))
+                    .filter(|op| !guess.contains(op))
+                    .collect();
+                if !others.is_empty() {
+                    let mut without = state.clone();
+                    without.out.extend(&others);
+                    let suspects = case.suspects.clone();
+                    let answer = self.ask_state(&without).await?;
+                    if answer.is_some_and(|answer| answer.standing(&fault, count) == Standing::Gone) {
+                        blame.extend(self.blame_operations(made, &others, &suspects));
+                    }
+                }
+            }
+            next.out.extend(&guess);
+            set_verdict(cases, at, blame, true);
+        }
+        Ok(())
+    }
+
+    /// What is refused without any patch too is nobody's patch's fault; the rest is searched for.
+    async fn without_any_patch(
+        &mut self,
+        state: &State,
+        made: &Made,
+        cases: &mut [Case],
+        open: &[usize],
+        next: &mut State,
+    ) -> Result<(), Stop> {
+        let all: BTreeSet<Op> = self.question.rendered.operations().collect();
+        let in_play = all.difference(&made.partial.left_out).count();
+        let unpatched = State {
+            out: all,
+            edits: state.edits.clone(),
+        };
+        for at in open {
+            let Some(case) = cases.get(*at) else { continue };
+            let remembered = case.exact
+                && case.guess.is_empty()
+                && self.memory.borrow().unpatched.contains(&case.fault.key);
+            if in_play == 0 || remembered {
+                let blame = self.blame_suspects(made, &case.suspects, &case.fault);
+                self.add_edits(made, case, next);
+                set_verdict(cases, *at, blame, true);
+                continue;
+            }
+            let fault = case.fault.clone();
+            let Some(bare) = self.make(&unpatched) else {
+                continue;
+            };
+            let answer = self.ask(&bare).await?;
+            match answer.standing(&fault, case.count) {
+                Standing::Stays => {
+                    let blame = self.blame_in_unpatched(made, &bare, &answer, &fault);
+                    self.add_edits(made, case, next);
+                    set_verdict(cases, *at, blame, true);
+                }
+                Standing::Gone => {
+                    let count = case.count;
+                    let guilty = self.search(state, &fault, count).await?;
+                    let Some(case) = cases.get(*at) else { continue };
+                    let blame = self.blame_operations(made, &guilty, &case.suspects);
+                    next.out.extend(guilty.last());
+                    set_verdict(cases, *at, blame, true);
+                }
+                Standing::Hidden => {
+                    let blame = self.blame_suspects(made, &case.suspects, &case.fault);
+                    next.out.extend(&case.guess);
+                    self.add_edits(made, case, next);
+                    set_verdict(cases, *at, blame, false);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_edits(&mut self, made: &Made, case: &Case, next: &mut State) {
+        for suspect in case.suspects.iter().take(1) {
+            let told = (case.fault.key.clone(), pointer(&suspect.path));
+            let attempt = self.attempts.entry(told).or_default();
+            let edits = neutral(&case.fault, &suspect.path, &made.base, *attempt);
+            *attempt += 1;
+            for (path, edit) in edits {
+                next.edits.push((path, edit, made.base.clone()));
+            }
+        }
+    }
+
+    /// Who wrote the field at fault where it is refused without any patch too.
+    fn blame_in_unpatched(&self, made: &Made, bare: &Made, answer: &Answer, fault: &Fault) -> Vec<Blame> {
+        let same = match answer {
+            Answer::Refused { faults, .. } => faults.iter().find(|other| other.key == fault.key),
+            Answer::Accepted { .. } => None,
+        };
+        let same = same.unwrap_or(fault);
+        let findings = check_pod(&bare.sent);
+        let case = self.case(bare, same, places(same, &bare.sent, &findings), &findings, 1);
+        let mut blame = self.blame_suspects(bare, &case.suspects, same);
+        for blame in &mut blame {
+            blame.at = blame
+                .at
+                .as_ref()
+                .map(|path| relocate(&bare.base, &made.base, path));
+        }
+        blame
+    }
+
+    /// The writers of all suspected places, in their order, each once.
+    fn blame_suspects(&self, made: &Made, suspects: &[Suspect], fault: &Fault) -> Vec<Blame> {
+        let mut all: Vec<Blame> = Vec::new();
+        let mut add = |blame: Blame| {
+            if !all.iter().any(|other| other.party == blame.party) {
+                all.push(blame);
+            }
+        };
+        if used_up(fault) {
+            return vec![Blame {
+                party: Party::Cluster,
+                at: None,
+                in_value: None,
+            }];
+        }
+        for suspect in suspects {
+            let Some(step) = suspect.step else {
+                add(Blame {
+                    party: Party::Injected,
+                    at: Some(suspect.path.clone()),
+                    in_value: None,
+                });
+                continue;
+            };
+            for step in std::iter::once(step).chain(suspect.origin) {
+                add(self.blame(made, step, &suspect.path));
+            }
+        }
+        if all.is_empty() && !matches!(fault.kind, Kind::Policy | Kind::PodSecurity) {
+            let party = match fault.kind {
+                Kind::ServiceAccount | Kind::Quota { .. } => Party::Cluster,
+                _ => Party::Writer(Writer::Template),
+            };
+            let at = matches!(party, Party::Writer(_)).then(Path::new);
+            all.push(Blame {
+                party,
+                at,
+                in_value: None,
+            });
+        }
+        all
+    }
+
+    fn blame(&self, made: &Made, step: Stamp, path: &[PathPart]) -> Blame {
+        let in_value = (step >= FIRST_OPERATION)
+            .then(|| {
+                let names = keys(path);
+                let writer = |end: usize| names.get(..end).and_then(|path| made.partial.pod.writer_of(path));
+                let root = (0..=path.len()).find(|end| writer(*end) == Some(step))?;
+                Some(path.get(root..)?.to_vec())
+            })
+            .flatten();
+        Blame {
+            party: Party::Writer(self.question.rendered.writer(step)),
+            at: Some(path.to_vec()),
+            in_value,
+        }
+    }
+
+    /// The same for operations that were proved guilty, the later first.
+    fn blame_operations(&self, made: &Made, operations: &BTreeSet<Op>, suspects: &[Suspect]) -> Vec<Blame> {
+        let of = |op: &Op| {
+            let step = |step: &Stamp| self.operation(*step) == Some(*op);
+            let suspect = suspects
+                .iter()
+                .find(|suspect| suspect.step.as_ref().is_some_and(step))
+                .or_else(|| {
+                    suspects
+                        .iter()
+                        .find(|suspect| suspect.origin.as_ref().is_some_and(step))
+                });
+            let found = suspect.and_then(|suspect| {
+                let step = [suspect.step, suspect.origin].into_iter().flatten().find(step)?;
+                Some(self.blame(made, step, &suspect.path))
+            });
+            found.unwrap_or(Blame {
+                party: Party::Writer(Writer::Operation {
+                    patch: op.0,
+                    operation: op.1,
+                }),
+                at: None,
+                in_value: None,
+            })
+        };
+        let mut blame: Vec<Blame> = operations.iter().rev().map(of).collect();
+        // A value that an operation moved or copied has a maker too.
+        for suspect in suspects {
+            let by = suspect.step.and_then(|step| self.operation(step));
+            if let (Some(by), Some(origin)) = (by, suspect.origin)
+                && operations.contains(&by)
+            {
+                let origin = self.blame(made, origin, &suspect.path);
+                if !blame.iter().any(|other| other.party == origin.party) {
+                    blame.push(origin);
+                }
+            }
+        }
+        blame
+    }
+}
+
+impl Case {
+    /// Whether it is the same thing once more: a field that no patch wrote and that is still refused.
+    fn verdict_is_old(&self, blame: &[Blame]) -> bool {
+        self.guess.is_empty()
+            && !blame
+                .iter()
+                .any(|blame| matches!(blame.party, Party::Writer(Writer::Operation { .. })))
+    }
+}
+
+fn set_verdict(cases: &mut [Case], at: usize, blame: Vec<Blame>, proved: bool) {
+    if let Some(case) = cases.get_mut(at) {
+        case.verdict = Some((blame, proved));
+    }
+}
+
+/// Whether the namespace has too little left for a pod that by itself would be allowed.
+fn used_up(fault: &Fault) -> bool {
+    let Kind::Quota { resources } = &fault.kind else {
+        return false;
+    };
+    resources
+        .iter()
+        .all(|(_, requested, limited)| !limited.is_empty() && !quantity_is_above(requested, limited))
+}
+
+/// Whether admission wrote it: an element that the request did not hold.
+fn is_injected(path: &[PathPart], sent: &Value) -> bool {
+    (0..path.len()).any(|end| {
+        let (Some(parent), Some(PathPart::Index(index))) = (path.get(..end), path.get(end)) else {
+            return false;
+        };
+        let length = get(sent, parent).and_then(Value::as_array).map_or(0, Vec::len);
+        *index >= length
+    })
+}
+
+/// Who wrote or removed what is, or would be, at this place.
+fn step_of(partial: &Partial, path: &[PathPart]) -> Option<Stamp> {
+    let names = keys(path);
+    if !partial.pod.exists(&names)
+        && let Some(removal) = partial.removals.iter().rev().find(|removal| removal.path == path)
+    {
+        return Some(removal.stamp);
+    }
+    (0..=names.len())
+        .rev()
+        .find_map(|end| partial.pod.writer_of(names.get(..end)?))
+}
+
+fn set(pod: &mut Value, path: &[PathPart], value: &Value) {
+    if let Some(place) = get_mut(pod, path) {
+        *place = value.clone();
+        return;
+    }
+    let Some((PathPart::Name(name), parent)) = path.split_last() else {
+        return;
+    };
+    if let Some(Value::Object(map)) = get_mut(pod, parent) {
+        map.insert(name.to_string(), value.clone());
+    }
+}
+
+fn volume_names(pod: &Value, removed: &BTreeSet<Path>) -> HashSet<String> {
+    let spec = [PathPart::Name("spec".into()), PathPart::Name("volumes".into())];
+    let volumes = get(pod, &spec).and_then(Value::as_array);
+    volumes
+        .into_iter()
+        .flatten()
+        .enumerate()
+        .filter(|(index, _)| {
+            let mut path = spec.to_vec();
+            path.push(PathPart::Index(*index));
+            !removed.contains(&path)
+        })
+        .filter_map(|(_, volume)| volume.get("name")?.as_str().map(str::to_owned))
+        .collect()
+}
+
+/// The mounts of all containers with the names of their volumes.
+fn mounts(pod: &Value) -> Vec<(Path, String)> {
+    let mut mounts = Vec::new();
+    for list in ["containers", "initContainers"] {
+        let containers = pod
+            .get("spec")
+            .and_then(|spec| spec.get(list))
+            .and_then(Value::as_array);
+        for (container, value) in containers.into_iter().flatten().enumerate() {
+            for kind in ["volumeMounts", "volumeDevices"] {
+                let of = value.get(kind).and_then(Value::as_array);
+                for (mount, value) in of.into_iter().flatten().enumerate() {
+                    if let Some(name) = value.get("name").and_then(Value::as_str) {
+                        let path = vec![
+                            PathPart::Name("spec".into()),
+                            PathPart::Name(list.into()),
+                            PathPart::Index(container),
+                            PathPart::Name(kind.into()),
+                            PathPart::Index(mount),
+                        ];
+                        mounts.push((path, name.to_owned()));
+                    }
+                }
+            }
+        }
+    }
+    mounts
+}
