@@ -6,6 +6,8 @@ use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 use crate::output::ui::{ColorChoice, Ui};
 
+mod connection;
+mod dry_run;
 mod editor;
 mod exit;
 mod external_diff;
@@ -61,6 +63,7 @@ enum Color {
 enum Command {
     Render(Box<render::Args>),
     PatchDiff(Box<patch_diff::Args>),
+    DryRun(Box<dry_run::Args>),
     Quota(Box<quota::Args>),
     Version(version::Args),
 }
@@ -80,6 +83,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     let result = match &cli.command {
         Command::Render(args) => render::render(&ui, args),
         Command::PatchDiff(args) => patch_diff::patch_diff(&ui, args),
+        Command::DryRun(args) => dry_run::dry_run(&ui, args),
         Command::Quota(args) => quota::quota(&ui, args),
         Command::Version(args) => version::version(&ui, args),
     };

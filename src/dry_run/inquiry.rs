@@ -237,6 +237,8 @@ struct Case {
     exact: bool,
     /// How often the same fault is told.
     count: usize,
+    /// Whether the server tells several places in the same words, each of which is a case of its own.
+    joint: bool,
     /// The operations to leave out first.
     guess: BTreeSet<Op>,
     verdict: Option<(Vec<Blame>, bool)>,
@@ -435,6 +437,9 @@ impl<S: Server> Inquiry<'_, S> {
             if !self.known.insert(told) && case.verdict_is_old(&blame) {
                 continue;
             }
+            if case.is_of_an_edit(state, &made.base) {
+                continue;
+            }
             let merged = case.fault.layer == Layer::Policy && self.merge(&case.fault, &blame, &mut problems);
             if !merged {
                 let at = blame
@@ -533,17 +538,20 @@ impl<S: Server> Inquiry<'_, S> {
         for fault in faults.iter().filter(|fault| !is_consequence(fault)) {
             let found = places(fault, &made.sent, &findings);
             let count = faults.iter().filter(|other| other.key == fault.key).count();
-            // The decoder stops at its first fault; others of the same words hide behind it.
-            let each = matches!(
-                fault.kind,
-                Kind::WrongType { .. } | Kind::Quantity | Kind::Undecodable
-            );
+            // The decoder stops at its first fault, and equal faults are told once: others of the same words hide
+            // behind it.
+            let each = match fault.kind {
+                Kind::WrongType { .. } | Kind::Quantity | Kind::Undecodable => true,
+                Kind::Field => found.iter().all(|place| {
+                    place.others.is_empty() && findings.iter().any(|found| found.path == place.path)
+                }),
+                _ => false,
+            };
             if each && found.len() > 1 {
-                cases.extend(
-                    found
-                        .into_iter()
-                        .map(|place| self.case(made, fault, vec![place], &findings, 1)),
-                );
+                cases.extend(found.into_iter().map(|place| Case {
+                    joint: true,
+                    ..self.case(made, fault, vec![place], &findings, 1)
+                }));
             } else {
                 cases.push(self.case(made, fault, found, &findings, count));
             }
@@ -572,7 +580,7 @@ impl<S: Server> Inquiry<'_, S> {
             .iter()
             .flat_map(|place| std::iter::once(&place.path).chain(&place.others))
         {
-            if is_injected(path, &made.sent) {
+            if is_injected(path, &made.sent, fault) {
                 suspects.push(Suspect {
                     path: path.clone(),
                     step: None,
@@ -612,6 +620,7 @@ impl<S: Server> Inquiry<'_, S> {
             collides,
             exact,
             count,
+            joint: false,
             guess,
             verdict: None,
         }
@@ -636,11 +645,8 @@ impl<S: Server> Inquiry<'_, S> {
         if !guessed.is_empty() {
             let mut trial = state.clone();
             trial.out.extend(&guessed);
-            // Decoding tells one fault at a time: what else cannot be decoded has to go with it.
-            for case in cases
-                .iter()
-                .filter(|case| case.fault.rank == 0 && case.guess.is_empty())
-            {
+            // What is told in the same words has to go with it.
+            for case in cases.iter().filter(|case| case.joint && case.guess.is_empty()) {
                 self.add_edits(made, case, &mut trial);
             }
             if let Some(answer) = self.ask_state(&trial).await? {
@@ -689,7 +695,7 @@ impl<S: Server> Inquiry<'_, S> {
                 continue;
             }
             if case.guess.is_empty() {
-                if case.fault.rank == 0 {
+                if case.joint {
                     let blame = self.blame_suspects(made, &case.suspects, &case.fault);
                     next.edits.clone_from(&trial.edits);
                     set_verdict(cases, at, blame, true);
@@ -727,12 +733,30 @@ impl<S: Server> Inquiry<'_, S> {
                 }
             }
             let Some(case) = cases.get(at) else { continue };
+            let is_sum = match &case.fault.kind {
+                Kind::LimitRange(range) => range.of_pod || range.ratio,
+                Kind::Quota { .. } => true,
+                _ => false,
+            };
+            let mut blamed = guess.clone();
+            if is_sum {
+                // Of addends that are too much together each is at fault.
+                for op in case.guess.difference(&guess).copied().collect::<Vec<Op>>() {
+                    let mut without = state.clone();
+                    without.out.insert(op);
+                    let answer = self.ask_state(&without).await?;
+                    if answer.is_some_and(|answer| answer.standing(&fault, count) == Standing::Gone) {
+                        blamed.insert(op);
+                    }
+                }
+            }
+            let Some(case) = cases.get(at) else { continue };
             let collision = case.fault.message.starts_with("Duplicate value")
                 || case.fault.message.ends_with("must be unique");
             let mut blame = if collision {
                 self.blame_suspects(made, &case.suspects, &case.fault)
             } else {
-                self.blame_operations(made, &guess, &case.suspects)
+                self.blame_operations(made, &blamed, &case.suspects)
             };
             if case.collides && !collision {
                 // Of a request and its limit both writers may be needed.
@@ -791,7 +815,11 @@ impl<S: Server> Inquiry<'_, S> {
             let answer = self.ask(&bare).await?;
             match answer.standing(&fault, case.count) {
                 Standing::Stays => {
-                    let blame = self.blame_in_unpatched(made, &bare, &answer, &fault);
+                    let blame = if case.guess.is_empty() {
+                        self.blame_suspects(made, &case.suspects, &fault)
+                    } else {
+                        self.blame_in_unpatched(made, &bare, &answer, &fault)
+                    };
                     self.add_edits(made, case, next);
                     set_verdict(cases, *at, blame, true);
                 }
@@ -814,7 +842,12 @@ impl<S: Server> Inquiry<'_, S> {
         Ok(())
     }
 
+    /// Puts something harmless in the place of what no patch wrote. A policy or a quota denies the pod as a whole:
+    /// what would please it is not known.
     fn add_edits(&mut self, made: &Made, case: &Case, next: &mut State) {
+        if case.fault.rank >= 40 {
+            return;
+        }
         for suspect in case.suspects.iter().take(1) {
             let told = (case.fault.key.clone(), pointer(&suspect.path));
             let attempt = self.attempts.entry(told).or_default();
@@ -947,6 +980,18 @@ impl<S: Server> Inquiry<'_, S> {
 }
 
 impl Case {
+    /// Whether it stands where something was changed, so that the change may have made it.
+    fn is_of_an_edit(&self, state: &State, base: &Value) -> bool {
+        let Some(suspect) = self.suspects.first().filter(|_| self.guess.is_empty()) else {
+            return false;
+        };
+        let place = without_list(&suspect.path);
+        state.edits.iter().any(|(path, _, from)| {
+            let edited = without_list(&relocate(from, base, path));
+            place.starts_with(&edited) || edited.starts_with(&place)
+        })
+    }
+
     /// Whether it is the same thing once more: a field that no patch wrote and that is still refused.
     fn verdict_is_old(&self, blame: &[Blame]) -> bool {
         self.guess.is_empty()
@@ -954,6 +999,14 @@ impl Case {
                 .iter()
                 .any(|blame| matches!(blame.party, Party::Writer(Writer::Operation { .. })))
     }
+}
+
+/// Of a container's resources, request and limit as one.
+fn without_list(path: &[PathPart]) -> Path {
+    let is_list = |part: &PathPart| {
+        *part == PathPart::Name("requests".into()) || *part == PathPart::Name("limits".into())
+    };
+    path.iter().filter(|part| !is_list(part)).cloned().collect()
 }
 
 fn set_verdict(cases: &mut [Case], at: usize, blame: Vec<Blame>, proved: bool) {
@@ -973,7 +1026,11 @@ fn used_up(fault: &Fault) -> bool {
 }
 
 /// Whether admission wrote it: an element that the request did not hold.
-fn is_injected(path: &[PathPart], sent: &Value) -> bool {
+fn is_injected(path: &[PathPart], sent: &Value, fault: &Fault) -> bool {
+    // Of a request and its limit a LimitRange's default may be one.
+    if fault.message.contains("must be less than or equal to ") && get(sent, path).is_none() {
+        return true;
+    }
     (0..path.len()).any(|end| {
         let (Some(parent), Some(PathPart::Index(index))) = (path.get(..end), path.get(end)) else {
             return false;

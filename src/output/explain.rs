@@ -71,6 +71,29 @@ impl<'a> Explained<'a> {
         self.decided.as_ref()?.chain(field.name()).last()
     }
 
+    /// A value of the quota as it was decided.
+    pub(crate) fn decided_value(&self, field: QuotaField) -> Option<String> {
+        let value = &self.decider(field)?.value;
+        let text = value.as_str().map(str::to_owned);
+        Some(text.unwrap_or_else(|| value.stringify()))
+    }
+
+    /// The chain of those who decided a value of the quota.
+    pub(crate) fn why(&self, field: QuotaField) -> Option<String> {
+        let title = |id: &crate::json::JsString| Some(self.title(&id.to_string_lossy()).to_owned());
+        let why = self.decided.as_ref()?.why(field.name(), &title);
+        Some(why).filter(|why| !why.is_empty())
+    }
+
+    /// The site's maximum that a value of the quota was capped by.
+    pub(crate) fn maximum(&self, field: QuotaField) -> Option<String> {
+        let chain = self.decided.as_ref()?.chain(field.name());
+        let capped = chain
+            .iter()
+            .find(|link| matches!(link.by, Decider::Maximum { .. }))?;
+        Some(capped.by.id()?.to_string_lossy())
+    }
+
     /// Who decided, in a few words: the last of the chain, or all licenses that add up to it.
     fn deciders(&self, field: QuotaField) -> Option<String> {
         let chain = self.decided.as_ref()?.chain(field.name());

@@ -159,6 +159,13 @@ impl Ui {
         self.stderr(&text);
     }
 
+    /// How far a long run is: one line that the next one overwrites, on a terminal only. Empty clears it.
+    pub fn progress(&self, text: &str) {
+        if self.stderr_width.is_some() {
+            self.stderr(&format!("\r{}\u{1b}[K", escape::line(text)));
+        }
+    }
+
     fn message(&self, prefix: &Prefix, text: &str) {
         self.stderr(&prefix.line(text, self.color_stderr, self.stderr_width));
     }
