@@ -285,7 +285,7 @@ impl<S: Server> Inquiry<'_, S> {
                     }
                     let Some(next) = next.filter(|next| *next != state) else {
                         // Behind the last layer nothing is hidden.
-                        if faults.iter().any(|fault| fault.rank < 60) {
+                        if self.outcome.unfinished.is_none() && faults.iter().any(|fault| fault.rank < 60) {
                             self.outcome.unfinished = Some(Unfinished::NoWay);
                         }
                         return Ok(());

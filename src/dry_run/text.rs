@@ -21,6 +21,10 @@ use super::{
 };
 
 const WIDTH: usize = 80;
+/// Columns before a field.
+const INDENT: usize = 5;
+/// A wider field has a line of its own.
+const WIDEST: usize = 34;
 
 impl Unfinished {
     /// For readers.
@@ -146,6 +150,11 @@ struct Teller<'a> {
 impl Teller<'_> {
     fn cause(&self, number: usize, cause: &Cause<'_>, text: &mut String) {
         let _ = writeln!(text, "{number}  {}", self.title(cause));
+        let widths = cause
+            .problems
+            .iter()
+            .map(|problem| escape::width(&shown_field(problem)));
+        let column = widths.filter(|width| *width <= WIDEST).max().unwrap_or(0);
         let mut operations: Vec<usize> = Vec::new();
         for problem in &cause.problems {
             if let Some(operation) = operation_of(problem.blame.first())
@@ -157,7 +166,7 @@ impl Teller<'_> {
         operations.sort_unstable();
         if operations.is_empty() {
             for problem in &cause.problems {
-                self.problem(problem, 5, text);
+                self.problem(problem, column, text);
             }
         }
         for operation in operations {
@@ -168,7 +177,7 @@ impl Teller<'_> {
                 operation_of(problem.blame.first()).map(|(_, op)| op) == Some(operation)
             };
             for problem in cause.problems.iter().filter(of_it) {
-                self.problem(problem, 5, text);
+                self.problem(problem, column, text);
             }
         }
         for hint in self.hints(cause) {
@@ -206,6 +215,9 @@ impl Teller<'_> {
             }
             Writer::Quota(field) => self.quota(*field),
             Writer::Operation { patch, .. } => match self.rendered.patches.get(*patch) {
+                Some(patch) if self.is_what_if(&patch.license) => {
+                    format!("what-if license {:?}", patch.title)
+                }
                 Some(patch) if patch.title.is_empty() => format!("license {}", escape::line(&patch.license)),
                 Some(patch) => format!("license {:?} {}", patch.title, escape::line(&patch.license)),
                 None => "license".to_owned(),
@@ -232,6 +244,12 @@ impl Teller<'_> {
         text
     }
 
+    /// Whether it is the license that the flags made up.
+    fn is_what_if(&self, license: &str) -> bool {
+        let what_if = self.site.what_if();
+        what_if.for_license.is_none() && what_if.candidate_license() == Some(license)
+    }
+
     /// `operation 1 of 2  add /spec/volumes/-`
     fn operation(&self, patch: usize, operation: usize) -> String {
         let operations = self
@@ -247,43 +265,28 @@ impl Teller<'_> {
     }
 
     /// The field, and what is wrong with it; other writers below.
-    fn problem(&self, problem: &Problem, indent: usize, text: &mut String) {
+    fn problem(&self, problem: &Problem, column: usize, text: &mut String) {
         let fault = &problem.fault;
-        let first = problem.blame.first();
-        let at = first
-            .and_then(|blame| blame.at.as_ref())
-            .filter(|at| !at.is_empty());
-        let shown = match (at, &fault.field) {
-            (Some(at), _) => short_field(at),
-            (None, Some(field)) => field.clone(),
-            (None, None) => String::new(),
-        };
         let mut said = self.said(problem);
         for blame in problem.blame.iter().skip(1) {
             said.push('\n');
             said.push_str(&self.other(blame));
         }
         if !problem.proved {
-            said.push_str("\nnot proved: the server could not be asked without it");
+            said.push_str("\nnot proved");
         }
         if let Some(remark) = remark(fault) {
             said.push('\n');
             said.push_str(remark);
         }
-        let shown = escape::line(&shown).into_owned();
-        let lead = if shown.is_empty() {
-            " ".repeat(indent)
+        let shown = shown_field(problem);
+        let (mut line, column) = if shown.is_empty() {
+            (" ".repeat(INDENT), INDENT)
+        } else if escape::width(&shown) > WIDEST {
+            let _ = writeln!(text, "{:INDENT$}{shown}", "");
+            (" ".repeat(INDENT + 2), INDENT + 2)
         } else {
-            format!("{:indent$}{shown}  ", "")
-        };
-        // A column of its own for the words where there is room for them.
-        let column = escape::width(&lead);
-        let (mut line, column) = if column > 40 {
-            text.push_str(lead.trim_end());
-            text.push('\n');
-            (" ".repeat(indent + 2), indent + 2)
-        } else {
-            (lead, column)
+            (format!("{:INDENT$}{shown:<column$}  ", ""), INDENT + column + 2)
         };
         for piece in said.lines() {
             for part in escape::fold(piece, WIDTH.saturating_sub(column).max(20), 0).lines() {
@@ -351,10 +354,8 @@ impl Teller<'_> {
         let mut hints = Vec::new();
         let project = &self.rendered.project_id;
         let license = |patch: usize| {
-            self.rendered
-                .patches
-                .get(patch)
-                .map(|patch| patch.license.as_str())
+            let license = self.rendered.patches.get(patch)?.license.as_str();
+            (!self.is_what_if(license)).then_some(license)
         };
         match &cause.party {
             Some(Party::Writer(Writer::Operation { patch, .. })) => {
@@ -409,6 +410,20 @@ impl Teller<'_> {
         }
         hints
     }
+}
+
+/// The field at fault: where it stands in the pod, else as the server says.
+fn shown_field(problem: &Problem) -> String {
+    let first = problem.blame.first();
+    let at = first
+        .and_then(|blame| blame.at.as_ref())
+        .filter(|at| !at.is_empty());
+    let shown = match (at, &problem.fault.field) {
+        (Some(at), _) => short_field(at),
+        (None, Some(field)) => field.clone(),
+        (None, None) => String::new(),
+    };
+    escape::line(&shown).into_owned()
 }
 
 fn operation_of(blame: Option<&Blame>) -> Option<(usize, usize)> {
