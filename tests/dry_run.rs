@@ -242,6 +242,101 @@ fn a_running_project_is_accepted_and_its_pod_is_shown_under_its_own_name() {
 }
 
 #[test]
+fn the_first_lines_of_a_refusal_are_what_kubectl_prints_for_the_same_pod() {
+    for patch in [
+        r#"[{"op":"add","path":"/spec/nodeSelecter","value":{}}]"#,
+        r#"[{"op":"replace","path":"/spec/containers/0/resources/limits/memory","value":"8 GB"}]"#,
+        r#"[{"op":"add","path":"/spec/serviceAccountName","value":"nope"}]"#,
+        r#"[{"op":"replace","path":"/spec/restartPolicy","value":"never"},
+            {"op":"add","path":"/spec/volumes/-","value":{"name":"home","emptyDir":{}}}]"#,
+    ] {
+        let sandbox = Sandbox::new();
+        let pod = sandbox
+            .run(&["render", "--example", "-o", "json", "-p", patch])
+            .code(0)
+            .stdout;
+        let create = ["-n", NAMESPACE, "create", "--dry-run=server", "-f", "-"];
+        let kubectl = String::from_utf8(server().try_kubectl(&create, &pod).stderr).unwrap();
+        let kubectl = kubectl.replace("error when creating \"STDIN\": ", "");
+        let refused = run(&["--example", "-p", patch]).code(1);
+        let words: Vec<&str> = refused
+            .stderr
+            .lines()
+            .skip_while(|line| line.starts_with("warning: "))
+            .take(kubectl.lines().count())
+            .collect();
+        assert_eq!(words, kubectl.lines().collect::<Vec<_>>());
+        assert_eq!(
+            pod,
+            sandbox
+                .run(&["render", "--example", "-o", "json", "-p", patch])
+                .stdout
+        );
+    }
+}
+
+#[test]
+fn a_used_up_namespace_is_nobodys_fault() {
+    let server = server();
+    server.kubectl(&["create", "namespace", "full"]);
+    server.kubectl(&["-n", "full", "create", "serviceaccount", "default"]);
+    server.kubectl(&["-n", "full", "create", "quota", "rq", "--hard=pods=5"]);
+    server.kubectl(&[
+        "-n",
+        "full",
+        "patch",
+        "resourcequota",
+        "rq",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        r#"{"status":{"hard":{"pods":"5"},"used":{"pods":"5"}}}"#,
+    ]);
+    let run = run_in("full", &Sandbox::new(), &["--example", "--report", "json"]).code(1);
+    assert_eq!(run.json()["refusals"][0]["blame"], json!([{"by": "cluster"}]));
+}
+
+#[test]
+fn two_operations_that_only_together_break_are_both_blamed() {
+    let server = server();
+    server.kubectl(&["create", "namespace", "policed"]);
+    server.kubectl(&["-n", "policed", "create", "serviceaccount", "default"]);
+    server.kubectl_with_stdin(
+        &["create", "-f", "-"],
+        r#"{"apiVersion":"v1","kind":"List","items":[
+            {"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingAdmissionPolicy","metadata":{"name":"not-both"},
+             "spec":{"failurePolicy":"Fail",
+               "matchConstraints":{"resourceRules":[{"apiGroups":[""],"apiVersions":["v1"],"operations":["CREATE"],"resources":["pods"]}]},
+               "validations":[{"expression":"!('a' in object.metadata.labels && 'b' in object.metadata.labels)","message":"not both"}]}},
+            {"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingAdmissionPolicyBinding","metadata":{"name":"not-both"},
+             "spec":{"policyName":"not-both","validationActions":["Deny"],
+               "matchResources":{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":"policed"}}}}}]}"#,
+    );
+    let patch = r#"[{"op":"add","path":"/metadata/labels/a","value":"1"},
+        {"op":"add","path":"/metadata/labels/c","value":"1"},
+        {"op":"add","path":"/metadata/labels/b","value":"1"}]"#;
+    // The server learns of a new policy a little later.
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let report = run_in(
+            "policed",
+            &Sandbox::new(),
+            &["--example", "-p", patch, "--report", "json"],
+        )
+        .json();
+        if report["accepted"] == true && std::time::Instant::now() < end {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            continue;
+        }
+        let blame = report["refusals"][0]["blame"].as_array().unwrap();
+        let guilty: Vec<&Value> = blame.iter().map(|blame| &blame["operation"]).collect();
+        assert_eq!(guilty, [2, 0], "{report}");
+        assert_eq!(report["refusals"][0]["layer"], "policy");
+        break;
+    }
+}
+
+#[test]
 fn the_stand_in_is_no_project_to_ask_about() {
     let sandbox = Sandbox::new().file(
         "template.json",
