@@ -138,7 +138,7 @@ pub fn read(status: &Status) -> Refusal {
     match status.code {
         409 if status.reason == "AlreadyExists" => return Refusal::Exists,
         401 | 404 | 408 | 409 | 429 => return Refusal::Unasked,
-        code if code >= 500 || code < 400 => return Refusal::Unasked,
+        code if !(400..500).contains(&code) => return Refusal::Unasked,
         // A refusal of a pod names it; without rights no pod was looked at.
         403 if message.starts_with("pods is forbidden: ")
             || message.contains("because it is being terminated") =>

@@ -550,10 +550,10 @@ impl<S: Server> Inquiry<'_, S> {
             if each && found.len() > 1 {
                 cases.extend(found.into_iter().map(|place| Case {
                     joint: true,
-                    ..self.case(made, fault, vec![place], &findings, 1)
+                    ..self.case(made, fault, &[place], &findings, 1)
                 }));
             } else {
-                cases.push(self.case(made, fault, found, &findings, count));
+                cases.push(self.case(made, fault, &found, &findings, count));
             }
         }
         cases
@@ -563,7 +563,7 @@ impl<S: Server> Inquiry<'_, S> {
         &self,
         made: &Made,
         fault: &Fault,
-        found: Vec<Place>,
+        found: &[Place],
         findings: &[PodFinding],
         count: usize,
     ) -> Case {
@@ -867,7 +867,7 @@ impl<S: Server> Inquiry<'_, S> {
         };
         let same = same.unwrap_or(fault);
         let findings = check_pod(&bare.sent);
-        let case = self.case(bare, same, places(same, &bare.sent, &findings), &findings, 1);
+        let case = self.case(bare, same, &places(same, &bare.sent, &findings), &findings, 1);
         let mut blame = self.blame_suspects(bare, &case.suspects, same);
         for blame in &mut blame {
             blame.at = blame

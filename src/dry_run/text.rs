@@ -205,7 +205,7 @@ impl Teller<'_> {
     fn writer(&self, writer: &Writer) -> String {
         match writer {
             Writer::Template => match self.site.template() {
-                Some(template) => format!("template {}", escape::line(&template.source().to_string())),
+                Some(template) => format!("template {}", escape::line(template.source())),
                 None => "template".to_owned(),
             },
             Writer::Placeholders(placeholders) => {
