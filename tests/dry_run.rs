@@ -53,6 +53,20 @@ fn an_accepted_pod_is_told_in_kubectls_words() {
 }
 
 #[test]
+fn what_will_keep_an_accepted_pod_from_running_is_a_concern_unless_it_is_left_out() {
+    let claim = "spec.volumes[0].persistentVolumeClaim.claimName";
+    run(&["--example"]).code(0).says(&format!("warning: {claim}"));
+    let concerned = run(&["--example", "--fail-on", "warning", "--report", "json"])
+        .code(1)
+        .json();
+    assert_eq!(concerned["accepted"], true);
+    assert_eq!(concerned["concerns"][0]["blame"][0]["by"], "template");
+    run(&["--example", "--no-lookup", "--fail-on", "warning"])
+        .code(1)
+        .does_not_say(claim);
+}
+
+#[test]
 fn the_picture_of_two_licenses_and_a_quota_value_is_drawn() {
     let run = run_in(
         "limited",

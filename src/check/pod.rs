@@ -13,7 +13,7 @@ mod change;
 mod containers;
 mod decode;
 mod names;
-mod quantity;
+pub(crate) mod quantity;
 mod scheduling;
 mod spec;
 mod volumes;

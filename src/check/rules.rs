@@ -174,6 +174,20 @@ const RULES: &[Rule] = &[
         "a patch that edits what another license adds",
     ),
     rule_of(
+        "assumption",
+        Severity::Note,
+        Subject::Making,
+        "Under another assumption about CoCalc's closed part the rendered pod would have what the live pod has.",
+        "memory: 16G in a live pod where 16000Mi is rendered",
+    ),
+    rule_of(
+        "unexplained-difference",
+        Severity::Warning,
+        Subject::Making,
+        "The live pod and the rendered one differ in a way that no assumption explains.",
+        "a label that somebody added to the running pod",
+    ),
+    rule_of(
         "frozen-value",
         Severity::Warning,
         Subject::Making,

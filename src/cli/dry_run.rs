@@ -8,7 +8,11 @@ use serde_json::Value;
 use crate::{
     check::{self, Finding, Told},
     cluster::{Cluster, Session, Validation},
-    dry_run::{Memory, Outcome, Question, ask, report, text},
+    dry_run::{
+        Memory, Outcome, Question, ask,
+        concerns::{Concern, Concerns},
+        report, text,
+    },
     output::{YAML_DOCUMENT_SEPARATOR, escape, explain::Explained, json as json_output, ui::Ui, yaml},
     pipeline::{Rendered, STAND_IN, Site, Subject},
     snapshot::OnPatchError,
@@ -144,6 +148,8 @@ struct Answer {
     line: String,
     findings: Vec<Finding>,
     warnings: Vec<String>,
+    /// What could not be looked at.
+    notes: Vec<String>,
     /// For stderr: what went wrong before or instead of asking.
     errors: Vec<String>,
     refusal: String,
@@ -197,11 +203,15 @@ fn run(
     out.write_all(open)?;
     let memory = RefCell::new(Memory::default());
     let licenses_told = RefCell::new(Told::default());
+    let lookup = Concerns::new();
     let session = cluster.session();
     let mut tally = Tally::default();
     let finished: Result<(), CommandError> = cluster.run(async {
         let mut answers = stream::iter(subjects)
-            .map(|subject| project(args, site, session, *subject, &memory, &licenses_told))
+            .map(|subject| {
+                let concerns = (!args.no_lookup).then_some(&lookup);
+                project(args, site, session, *subject, &memory, &licenses_told, concerns)
+            })
             .buffered(args.concurrency.get());
         while let Some(answer) = answers.next().await {
             if many {
@@ -212,7 +222,15 @@ fn run(
             }
             told.add(&answer.project_id, answer.findings.clone());
             for warning in &answer.warnings {
-                ui.warning(warning);
+                if many {
+                    let finding = Finding::new("dry-run", check::Severity::Warning, warning.as_str());
+                    told.add(&answer.project_id, vec![finding]);
+                } else {
+                    ui.warning(warning);
+                }
+            }
+            for note in &answer.notes {
+                ui.note(note);
             }
             tally.add(&answer);
             if !many && !answer.refusal.is_empty() {
@@ -348,6 +366,7 @@ async fn project(
     subject: Subject<'_>,
     memory: &RefCell<Memory>,
     licenses_told: &RefCell<Told>,
+    lookup: Option<&Concerns>,
 ) -> Answer {
     let mut answer = Answer {
         project_id: subject.project_id.to_owned(),
@@ -356,6 +375,7 @@ async fn project(
         line: String::new(),
         findings: Vec::new(),
         warnings: Vec::new(),
+        notes: Vec::new(),
         errors: Vec::new(),
         refusal: String::new(),
         causes: Vec::new(),
@@ -403,11 +423,24 @@ async fn project(
         want_pod: matches!(args.output, Some(Format::Yaml | Format::Json)),
     };
     let outcome = ask(session, question, memory).await;
-    tell(args, site, &rendered, &outcome, &mut answer);
+    let mut concerns = Vec::new();
+    if let (Some(lookup), Some(true), Ok(pod)) = (lookup, outcome.accepted, rendered.pod.to_value()) {
+        (concerns, answer.notes) = lookup
+            .of(session, session.namespace(), site, &rendered, &pod)
+            .await;
+    }
+    tell(args, site, &rendered, &outcome, &concerns, &mut answer);
     answer
 }
 
-fn tell(args: &Args, site: &Site, rendered: &Rendered, outcome: &Outcome, answer: &mut Answer) {
+fn tell(
+    args: &Args,
+    site: &Site,
+    rendered: &Rendered,
+    outcome: &Outcome,
+    concerns: &[Concern],
+    answer: &mut Answer,
+) {
     let name = rendered
         .pod
         .to_value()
@@ -415,6 +448,10 @@ fn tell(args: &Args, site: &Site, rendered: &Rendered, outcome: &Outcome, answer
         .and_then(|pod| Some(pod.pointer("/metadata/name")?.as_str()?.to_owned()))
         .unwrap_or_else(|| format!("project-{}", rendered.project_id));
     answer.warnings.clone_from(&outcome.warnings);
+    let told = concerns
+        .iter()
+        .map(|concern| format!("{}: {}", concern.field, concern.message));
+    answer.warnings.extend(told);
     answer.ending = match outcome.accepted {
         Some(true) => Ending::Accepted,
         Some(false) => Ending::Refused,
@@ -438,7 +475,7 @@ fn tell(args: &Args, site: &Site, rendered: &Rendered, outcome: &Outcome, answer
                 &rendered.project_id,
                 outcome,
                 &explained,
-                Vec::new(),
+                concerns,
             ));
         }
         return;

@@ -28,15 +28,16 @@ use crate::{
     patch_diff::{self, Made, Request},
     pipeline::{
         Patch, Rendered, Site, Subject,
+        calibrate::Speaker,
         placeholders::{self, Placeholder},
         provenance,
         what_if::PatchText,
     },
-    snapshot::{self, ReadOptions},
+    snapshot::{self, OnPatchError, ReadOptions},
 };
 
 use super::{
-    CommandError, Exit,
+    CommandError, Exit, calibrate,
     editor::{self, Edited},
     external_diff::ExternalDiff,
     render::failure_text,
@@ -70,7 +71,10 @@ use super::{
   kubectl cocalc patch-diff --example --edit -o license
 
   # Will the patches still work with the next template?
-  kubectl cocalc patch-diff -f site.yaml --all --new-template project-pod-next.yaml")]
+  kubectl cocalc patch-diff -f site.yaml --all --new-template project-pod-next.yaml
+
+  # Which assumptions about CoCalc make the rendered pod equal to the running one?
+  kubectl get pod -o json project-UUID | kubectl cocalc patch-diff -f site.yaml -f - --live --calibrate UUID")]
 pub(super) struct Args {
     #[command(flatten)]
     projects: ProjectArgs,
@@ -99,6 +103,15 @@ pub(super) struct Args {
     /// Compare the live pod (given by -f) with the rendered one: what a restart would change
     #[arg(long, conflicts_with_all = ["edit", "new_template"])]
     live: bool,
+
+    /// Print the assumptions that make the rendered pods equal to the live ones
+    ///
+    /// How CoCalc turns a quota into a pod is not public; what is assumed of it stands in `assumptions` of a snapshot
+    /// file. With --live, this finds the values that the live pods speak for, and prints them as such a file, each
+    /// with what speaks for it. What no assumption explains is told on stderr; then the exit code is 1. cpu_format
+    /// is not among them, since the API server writes 0.02 as 20m.
+    #[arg(long, requires = "live", conflicts_with_all = ["output", "no_guards", "fail_on"])]
+    calibrate: bool,
 
     /// Compare the rendered pod with what your editor makes of it
     #[arg(long, conflicts_with = "new_template")]
@@ -185,6 +198,9 @@ pub(super) fn patch_diff(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
         return print_rules(ui);
     }
     let ids = args.projects.ids()?;
+    if args.calibrate {
+        return calibrated(ui, args, &ids);
+    }
     let comparisons = match (&args.before, &args.after) {
         (Some(before), after) => vec![files(ui, args, before, after.as_deref(), &ids)?],
         (None, _) => projects(ui, args, &ids)?,
@@ -372,13 +388,32 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
     Ok(comparison)
 }
 
-fn projects(ui: &Ui, args: &Args, ids: &[String]) -> Result<Vec<Comparison>, CommandError> {
+/// `--calibrate`
+fn calibrated(ui: &Ui, args: &Args, ids: &[String]) -> Result<Exit, CommandError> {
+    let sources = read_with_template(ui, args)?;
+    let what_if = args.what_if.resolve(ui, &sources.snapshot)?;
+    let site = site_with(&sources, &args.sources, what_if, args.what_if.stored)?;
+    let selection = args.projects.select(ui, &sources, ids)?;
+    let exit = calibrate::print(ui, &site, &selection.subjects, args.show_secrets)?;
+    Ok(if exit == Exit::No && args.exit_zero {
+        Exit::Done
+    } else {
+        exit
+    })
+}
+
+fn read_with_template(ui: &Ui, args: &Args) -> Result<Sources, CommandError> {
     let sources = args.sources.read(ui, &args.what_if)?;
     if sources.snapshot.template.is_none() {
         return Err(CommandError::usage("there is no template to render").hint(
             "kubectl get configmap project-pod -o yaml | kubectl cocalc patch-diff -f - …, or --example for the built-in one",
         ));
     }
+    Ok(sources)
+}
+
+fn projects(ui: &Ui, args: &Args, ids: &[String]) -> Result<Vec<Comparison>, CommandError> {
+    let sources = read_with_template(ui, args)?;
     let makes = args.edit || args.after.is_some();
     let what_if = if makes {
         without_patch_of(args, ui, &sources)?
@@ -397,11 +432,17 @@ fn projects(ui: &Ui, args: &Args, ids: &[String]) -> Result<Vec<Comparison>, Com
         None => None,
     };
     let mut comparisons = Vec::new();
+    let mut speaker = Speaker::default();
     for subject in &selection.subjects {
         let rendered = site
             .render(*subject)
             .map_err(|error| CommandError::usage(format!("project {}: {error}", subject.project_id)))?;
-        comparisons.push(project(ui, args, &site, new_site.as_ref(), *subject, rendered)?);
+        let mut comparison = project(ui, args, &site, new_site.as_ref(), *subject, rendered)?;
+        if args.live {
+            let notes = calibrate::assumption_notes(&mut speaker, &site, *subject, args.show_secrets);
+            comparison.findings.extend(notes);
+        }
+        comparisons.push(comparison);
     }
     Ok(comparisons)
 }
@@ -430,8 +471,13 @@ fn project(
             ))
             .hint("kubectl get pod -o json project-UUID | kubectl cocalc patch-diff --live -f - …"));
         };
-        let pod = pod_of(&rendered)?;
+        let pod = if site.assumptions().on_patch_error == OnPatchError::Abort {
+            pod_of(&rendered)?
+        } else {
+            rendered.pod.to_value().map_err(CommandError::usage)?
+        };
         let live = patch_diff::without_kubernetes(live, Some(&pod));
+        let live = patch_diff::as_rendered(&live, &pod);
         let mut comparison = Comparison::new(
             (live.clone(), format!("{name}  live")),
             (pod.clone(), format!("{name}  rendered")),

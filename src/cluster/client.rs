@@ -142,6 +142,46 @@ impl Session {
         }
     }
 
+    /// GET of a list, all its elements.
+    ///
+    /// # Errors
+    /// As [`Session::get`].
+    pub async fn list(&self, path: &str, query: &[(&str, &str)]) -> Result<Reply<Vec<Value>>, RequestError> {
+        let Reply { value, warnings } = self.get(path, query).await?;
+        let items = match value {
+            Value::Object(mut list) => list.remove("items"),
+            _ => None,
+        };
+        match items {
+            Some(Value::Array(value)) => Ok(Reply { value, warnings }),
+            _ => Err(RequestError::Failed(format!(
+                "error: the answer to {path} is no list"
+            ))),
+        }
+    }
+
+    /// GET of an object's metadata alone: the server leaves all else out, as of a Secret its data.
+    ///
+    /// # Errors
+    /// As [`Session::get`].
+    pub async fn get_metadata(&self, path: &str) -> Result<Reply<Value>, RequestError> {
+        let request = Request::get(path)
+            .header(
+                "accept",
+                "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+            )
+            .body(Body::empty())
+            .map_err(|error| RequestError::Failed(error.to_string()))?;
+        let (code, warnings, body) = self.send(request).await?;
+        if (200..300).contains(&code) {
+            let value =
+                serde_json::from_slice(&body).map_err(|error| RequestError::Failed(error.to_string()))?;
+            Ok(Reply { value, warnings })
+        } else {
+            Err(RequestError::Status(Box::new(status(code, &body)?)))
+        }
+    }
+
     /// POST of a pod with `dryRun=All` into [`Session::namespace`].
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::cluster::{Reply, RequestError, Session, Validation, Verdict};
 
+pub mod concerns;
 pub mod fault;
 mod inquiry;
 mod neutral;

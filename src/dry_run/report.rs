@@ -9,11 +9,12 @@ use crate::{
 
 use super::{
     Blame, Outcome, Party,
+    concerns::Concern,
     fault::{Fault, Kind},
 };
 
-/// The report of a project that was asked about; `concerns` are entries `{"message", "field", "blame"}`.
-pub fn report(project_id: &str, outcome: &Outcome, explained: &Explained<'_>, concerns: Vec<Value>) -> Value {
+/// The report of a project that was asked about.
+pub fn report(project_id: &str, outcome: &Outcome, explained: &Explained<'_>, concerns: &[Concern]) -> Value {
     let refusals = outcome
         .problems()
         .map(|problem| {
@@ -43,6 +44,7 @@ pub fn report(project_id: &str, outcome: &Outcome, explained: &Explained<'_>, co
         "warnings": outcome.warnings,
     }));
     if !concerns.is_empty() {
+        let concerns = concerns.iter().map(Concern::to_json).collect();
         report.insert("concerns".to_owned(), Value::Array(concerns));
     }
     if let Some(error) = &outcome.error {

@@ -157,6 +157,9 @@ fn spec_without_kubernetes(
             let Some(Value::Object(resources)) = container.get_mut("resources") else {
                 continue;
             };
+            if let Some(twin) = twin {
+                without_copied_requests(resources, twin);
+            }
             for default in limit_ranger.iter().filter(|default| default.container == name) {
                 let at =
                     twin.and_then(|twin| twin.get("resources")?.get(default.kind)?.get(&default.resource));
@@ -172,6 +175,28 @@ fn spec_without_kubernetes(
                 }
             }
         }
+    }
+}
+
+/// Removes requests that the API server copied from the limits of the same resource, where the rendered container has
+/// only the limit.
+fn without_copied_requests(resources: &mut Map<String, Value>, rendered: &Value) {
+    let rendered = |kind: &str, resource: &str| {
+        rendered
+            .get("resources")
+            .and_then(|resources| resources.get(kind)?.get(resource))
+    };
+    let limits = resources.get("limits").cloned().unwrap_or_default();
+    let Some(Value::Object(requests)) = resources.get_mut("requests") else {
+        return;
+    };
+    requests.retain(|resource, request| {
+        limits.get(resource) != Some(request)
+            || rendered("requests", resource).is_some()
+            || rendered("limits", resource).is_none()
+    });
+    if requests.is_empty() {
+        resources.remove("requests");
     }
 }
 

@@ -10,6 +10,7 @@
 //! of fast-json-patch's validation ([`prove`]).
 
 mod align;
+mod differences;
 mod kubernetes;
 mod operations;
 mod proof;
@@ -17,6 +18,8 @@ mod rebase;
 
 use serde_json::Value;
 
+pub(crate) use differences::decoded;
+pub use differences::{Difference, as_rendered, differences};
 pub use kubernetes::{is_live, without_kubernetes};
 pub use proof::{ProofError, Reading, prove};
 

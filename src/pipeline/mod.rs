@@ -20,6 +20,7 @@ use crate::{
     snapshot::{Assumptions, Column, License, OnPatchError, Project, Snapshot, Software},
 };
 
+pub mod calibrate;
 mod coerce;
 mod decided;
 pub mod gpu;
@@ -466,15 +467,32 @@ impl Site {
     /// Where nothing can be said about the pod. That CoCalc itself fails is no error but
     /// [`Rendered::failure`].
     pub fn render(&self, subject: Subject<'_>) -> Result<Rendered, ProjectError> {
-        let template = self.template.as_ref().ok_or(ProjectError::NoTemplate)?;
+        if self.template.is_none() {
+            return Err(ProjectError::NoTemplate);
+        }
         let judged = self.judge(subject)?;
-        let values = self.values(subject, template, judged.as_deref())?;
+        self.render_under(&self.assumptions, subject, judged)
+    }
+
+    /// [`Site::render`] under other assumptions than the site's, with what [`Site::judge`] gives, which depends on
+    /// none of them.
+    ///
+    /// # Errors
+    /// As [`Site::render`].
+    pub fn render_under(
+        &self,
+        assumptions: &Assumptions,
+        subject: Subject<'_>,
+        judged: Option<Arc<Judged>>,
+    ) -> Result<Rendered, ProjectError> {
+        let template = self.template.as_ref().ok_or(ProjectError::NoTemplate)?;
+        let values = self.values(assumptions, subject, template, judged.as_deref())?;
         let Filled {
             mut document,
             unescaped,
             left,
         } = template.fill(&values, subject.project_id == STAND_IN)?;
-        let misfits = self.put_quota(&mut document, &values, judged.as_deref());
+        let misfits = put_quota(assumptions, &mut document, &values, judged.as_deref());
         let mut rendered = Rendered {
             project_id: subject.project_id.to_owned(),
             title: match subject.known {
@@ -492,7 +510,7 @@ impl Site {
             removals: Vec::new(),
             steps: Steps::default(),
         };
-        rendered.apply_patches(&self.assumptions);
+        rendered.apply_patches(assumptions);
         Ok(rendered)
     }
 
@@ -661,6 +679,7 @@ impl Site {
 
     fn values(
         &self,
+        assumptions: &Assumptions,
         subject: Subject<'_>,
         template: &Prepared,
         judged: Option<&Judged>,
@@ -693,7 +712,9 @@ impl Site {
             && let Some(judged) = judged
             && subject.project_id != STAND_IN
         {
-            values.set_default(Placeholder::ProjectConfig, || Some(self.project_config(judged)));
+            values.set_default(Placeholder::ProjectConfig, || {
+                Some(self.project_config(assumptions, judged))
+            });
         }
         if let Some(live) = subject.live_pod {
             let recovered = template.recover(live);
@@ -709,26 +730,15 @@ impl Site {
         Ok(values)
     }
 
-    fn project_config(&self, judged: &Judged) -> String {
+    fn project_config(&self, assumptions: &Assumptions, judged: &Judged) -> String {
         let config = || {
             let quota = judged.computed.quota.to_json();
-            placeholders::project_config(&quota, &self.assumptions.project_config)
+            placeholders::project_config(&quota, &assumptions.project_config)
         };
-        judged.project_config.get_or_init(config).clone()
-    }
-
-    fn put_quota(&self, document: &mut Document, values: &Values, judged: Option<&Judged>) -> Vec<Misfit> {
-        if let Some(judged) = judged {
-            return resources::put_into_pod(document, &judged.computed.quota, &self.assumptions);
-        }
-        // Nothing is known of the licenses: what the running pod was given is the best there is.
-        let running = values
-            .get(Placeholder::ProjectConfig)
-            .and_then(placeholders::quota_of_project_config)
-            .and_then(|quota| quota::Quota::from_json(&quota));
-        match running {
-            Some(quota) => resources::put_into_pod(document, &quota, &self.assumptions),
-            None => Vec::new(),
+        if std::ptr::eq(assumptions, &self.assumptions) {
+            judged.project_config.get_or_init(config).clone()
+        } else {
+            config()
         }
     }
 
@@ -779,6 +789,26 @@ impl Site {
             gate,
             effects: Vec::new(),
         }
+    }
+}
+
+fn put_quota(
+    assumptions: &Assumptions,
+    document: &mut Document,
+    values: &Values,
+    judged: Option<&Judged>,
+) -> Vec<Misfit> {
+    if let Some(judged) = judged {
+        return resources::put_into_pod(document, &judged.computed.quota, assumptions);
+    }
+    // Nothing is known of the licenses: what the running pod was given is the best there is.
+    let running = values
+        .get(Placeholder::ProjectConfig)
+        .and_then(placeholders::quota_of_project_config)
+        .and_then(|quota| quota::Quota::from_json(&quota));
+    match running {
+        Some(quota) => resources::put_into_pod(document, &quota, assumptions),
+        None => Vec::new(),
     }
 }
 

@@ -6,21 +6,21 @@
 
 /// A number of nano-units. Everything from about 10^29 units on counts as equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Quantity(i128);
+pub(crate) struct Quantity(i128);
 
 const NANO: i128 = 1_000_000_000;
 /// Far above 2^63 units, and far below what additions could overflow.
 const MOST: i128 = i128::MAX / 1_000_000;
 
 /// What is wrong with a text that is no quantity.
-pub(super) const SYNTAX: &str =
+pub(crate) const SYNTAX: &str =
     "a quantity is a number and one of the suffixes m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei, or none";
 
 impl Quantity {
-    pub(super) const ZERO: Self = Self(0);
+    pub(crate) const ZERO: Self = Self(0);
 
     /// Reads a quantity; `None` if the API server could not.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if text.is_empty() {
             return None;
@@ -53,23 +53,28 @@ impl Quantity {
         Some(Self(if negative { -value.value } else { value.value }))
     }
 
-    pub(super) fn is_negative(self) -> bool {
+    pub(crate) fn is_negative(self) -> bool {
         self.0 < 0
     }
 
     /// Whether it is a whole number, counted in thousandths as the API server does, rounded up.
-    pub(super) fn is_integer(self) -> bool {
+    pub(crate) fn is_integer(self) -> bool {
         let milli = NANO / 1000;
         let up = self.0.div_euclid(milli) + i128::from(self.0.rem_euclid(milli) != 0);
         up.rem_euclid(1000) == 0
     }
 
     /// Whether it is a positive multiple of another one.
-    pub(super) fn is_multiple_of(self, other: Self) -> bool {
+    pub(crate) fn is_multiple_of(self, other: Self) -> bool {
         other.0 != 0 && self.0 % other.0 == 0
     }
 
-    pub(super) fn plus(self, other: Self) -> Self {
+    /// Nano-units.
+    pub(crate) fn nano(self) -> i128 {
+        self.0
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
         Self((self.0 + other.0).clamp(-MOST, MOST))
     }
 }
