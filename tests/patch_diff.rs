@@ -70,7 +70,7 @@ fn exit_codes_are_those_of_kubectl_diff() {
     run(&["--example", "--nope"]).code(2);
     run(&["--example", "--live"])
         .code(2)
-        .says("has no live pod in the sources");
+        .says("live pods come from the cluster unless -f gives them");
     run(&["--example", "-p", r#"[{"op":"test","path":"/kind","value":"x"}]"#])
         .code(1)
         .says("TEST_OPERATION_FAILED");

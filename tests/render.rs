@@ -103,8 +103,14 @@ fn without_a_template_it_says_where_to_get_one() {
     Sandbox::new()
         .run(&["render"])
         .code(2)
+        .says("error: Missing or incomplete configuration info")
+        .says("hint: the template comes from the cluster unless -f or --example gives one")
+        .prints_nothing();
+    Sandbox::new()
+        .run(&["render", "--offline"])
+        .code(2)
         .says("error: there is no template to render")
-        .says("kubectl get configmap project-pod -o yaml | kubectl cocalc render -f -")
+        .says("hint: --offline forbids to ask the cluster")
         .prints_nothing();
 }
 
@@ -731,7 +737,7 @@ fn wrong_usage_ends_with_two_and_points_to_the_help() {
     run(&["render", "--all", "--with-license", "abcdef"]).says("--with-license");
     run(&["render", "--example", "--at", "tomorrow"]).says("--at \"tomorrow\" is no time");
     run(&["render", "--example", "--explain", "-o", "kyaml"]).says("--explain goes with");
-    run(&["render", "--all"]).says("no template");
+    run(&["render", "--all", "--offline"]).says("no template");
     run(&["nope"]).says("unrecognized subcommand 'nope'");
     run(&[]);
 }

@@ -30,6 +30,28 @@ fn the_transcripts_of_the_readme_show_what_the_commands_print() {
         cases.env(name, value);
     }
     cases.case("README.md").run();
+    the_first_picture(&lab);
+}
+
+/// The first one word by word, since trycmd does not tell a backslash from a slash.
+fn the_first_picture(lab: &Lab) {
+    let command = format!("```text\n$ kubectl cocalc dry-run {}\n", support::LAB);
+    let run = std::process::Command::new(support::PLUGIN)
+        .args(["dry-run", support::LAB])
+        .envs(lab.environment())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(run.stderr).unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(&file).unwrap();
+    let (before, rest) = readme.split_once(&command).unwrap();
+    let (shown, after) = rest.split_once("```").unwrap();
+    if std::env::var_os("TRYCMD").is_some_and(|value| value == "overwrite") {
+        std::fs::write(&file, format!("{before}{command}{printed}```{after}")).unwrap();
+        return;
+    }
+    assert_eq!(shown, printed);
+    assert_eq!((run.status.code(), run.stdout.len()), (Some(1), 0));
 }
 
 #[test]

@@ -66,7 +66,22 @@ impl Sources {
             software: self.snapshot.software.is_none() && (template || purpose != Purpose::Live),
             live_pods,
         };
-        let cluster = connect(ui, connection, args, &wanted)?;
+        let cluster = match connect(ui, connection, args, &wanted) {
+            // What the files hold is worth keeping without a cluster, too.
+            Err(error) if purpose == Purpose::Snapshot && !args.filename.is_empty() => {
+                ui.warning(&format!(
+                    "no cluster is read, so the snapshot has no template: {}",
+                    error
+                        .message
+                        .trim_start_matches("error: ")
+                        .lines()
+                        .next()
+                        .unwrap_or_default()
+                ));
+                return Ok(());
+            }
+            other => other?,
+        };
         let session = cluster.session();
         let (read, notes) = cluster
             .run(snapshot::read_cluster(session, &wanted, &args.read_options()))

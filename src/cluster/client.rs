@@ -278,14 +278,6 @@ impl Session {
         pod: &Value,
         validation: Validation,
     ) -> Result<Reply<Verdict>, RequestError> {
-        let given = pod.pointer("/metadata/namespace").and_then(Value::as_str);
-        if let Some(given) = given.filter(|given| !given.is_empty() && *given != self.namespace) {
-            return Err(RequestError::Failed(format!(
-                "error: the namespace from the provided object {given:?} does not match the namespace {:?}. You must \
-                 pass '--namespace={given}' to perform this operation.",
-                self.namespace
-            )));
-        }
         self.connection
             .dry_run
             .get_or_try_init(|| self.knows_dry_run())

@@ -14,17 +14,23 @@ use crate::{
     json_patch::{PathPart, Stamp},
     pipeline::{
         Partial, Rendered, Site,
-        provenance::{FIRST_OPERATION, Writer, keys, pointer},
+        provenance::{Writer, keys, pointer},
     },
 };
 
 use super::{
     Server,
     fault::{Fault, Kind, Layer, Refusal, read},
-    neutral::{Edit, neutral},
-    path::{Path, before_removal, get, get_mut, relocate, remove},
+    neutral::Edit,
+    path::{Path, before_removal, get, relocate, remove},
     places::{Place, places},
 };
+
+mod blame;
+mod pod;
+mod proof;
+
+use pod::{mounts, set, volume_names};
 
 /// An operation: index of its patch and of the operation in it.
 pub(super) type Op = (usize, usize);
@@ -237,6 +243,8 @@ struct Case {
     exact: bool,
     /// How often the same fault is told.
     count: usize,
+    /// Whether the server tells several places in the same words, each of which is a case of its own.
+    joint: bool,
     /// The operations to leave out first.
     guess: BTreeSet<Op>,
     verdict: Option<(Vec<Blame>, bool)>,
@@ -283,7 +291,7 @@ impl<S: Server> Inquiry<'_, S> {
                     }
                     let Some(next) = next.filter(|next| *next != state) else {
                         // Behind the last layer nothing is hidden.
-                        if faults.iter().any(|fault| fault.rank < 60) {
+                        if self.outcome.unfinished.is_none() && faults.iter().any(|fault| fault.rank < 60) {
                             self.outcome.unfinished = Some(Unfinished::NoWay);
                         }
                         return Ok(());
@@ -435,6 +443,9 @@ impl<S: Server> Inquiry<'_, S> {
             if !self.known.insert(told) && case.verdict_is_old(&blame) {
                 continue;
             }
+            if case.is_of_an_edit(state, &made.base) {
+                continue;
+            }
             let merged = case.fault.layer == Layer::Policy && self.merge(&case.fault, &blame, &mut problems);
             if !merged {
                 let at = blame
@@ -533,17 +544,20 @@ impl<S: Server> Inquiry<'_, S> {
         for fault in faults.iter().filter(|fault| !is_consequence(fault)) {
             let found = places(fault, &made.sent, &findings);
             let count = faults.iter().filter(|other| other.key == fault.key).count();
-            // The decoder stops at its first fault; others of the same words hide behind it.
-            let each = matches!(
-                fault.kind,
-                Kind::WrongType { .. } | Kind::Quantity | Kind::Undecodable
-            );
+            // The decoder stops at its first fault, and equal faults are told once: others of the same words hide
+            // behind it.
+            let each = match fault.kind {
+                Kind::WrongType { .. } | Kind::Quantity | Kind::Undecodable => true,
+                Kind::Field => found.iter().all(|place| {
+                    place.others.is_empty() && findings.iter().any(|found| found.path == place.path)
+                }),
+                _ => false,
+            };
             if each && found.len() > 1 {
-                cases.extend(
-                    found
-                        .into_iter()
-                        .map(|place| self.case(made, fault, &[place], &findings, 1)),
-                );
+                cases.extend(found.into_iter().map(|place| Case {
+                    joint: true,
+                    ..self.case(made, fault, &[place], &findings, 1)
+                }));
             } else {
                 cases.push(self.case(made, fault, &found, &findings, count));
             }
@@ -572,7 +586,7 @@ impl<S: Server> Inquiry<'_, S> {
             .iter()
             .flat_map(|place| std::iter::once(&place.path).chain(&place.others))
         {
-            if is_injected(path, &made.sent) {
+            if is_injected(path, &made.sent, fault) {
                 suspects.push(Suspect {
                     path: path.clone(),
                     step: None,
@@ -612,6 +626,7 @@ impl<S: Server> Inquiry<'_, S> {
             collides,
             exact,
             count,
+            joint: false,
             guess,
             verdict: None,
         }
@@ -624,329 +639,27 @@ impl<S: Server> Inquiry<'_, S> {
         }
     }
 
-    /// Leaves operations out and asks again, until it is clear for each case who is at fault.
-    async fn prove(
-        &mut self,
-        state: &State,
-        made: &Made,
-        cases: &mut [Case],
-        next: &mut State,
-    ) -> Result<(), Stop> {
-        let guessed: BTreeSet<Op> = cases.iter().flat_map(|case| case.guess.iter().copied()).collect();
-        if !guessed.is_empty() {
-            let mut trial = state.clone();
-            trial.out.extend(&guessed);
-            // Decoding tells one fault at a time: what else cannot be decoded has to go with it.
-            for case in cases
-                .iter()
-                .filter(|case| case.fault.rank == 0 && case.guess.is_empty())
-            {
-                self.add_edits(made, case, &mut trial);
-            }
-            if let Some(answer) = self.ask_state(&trial).await? {
-                self.judge_trial(state, made, cases, &guessed, &trial, &answer, next)
-                    .await?;
-            }
-        }
-        let open: Vec<usize> = (0..cases.len())
-            .filter(|at| cases.get(*at).is_some_and(|case| case.verdict.is_none()))
-            .collect();
-        if open.is_empty() {
-            return Ok(());
-        }
-        self.without_any_patch(state, made, cases, &open, next).await
-    }
-
     pub(super) async fn ask_state(&mut self, state: &State) -> Result<Option<Rc<Answer>>, Stop> {
         match self.make(state) {
             Some(made) => Ok(Some(self.ask(&made).await?)),
             None => Ok(None),
         }
     }
-
-    #[expect(clippy::too_many_arguments, reason = "the states of one proof")]
-    async fn judge_trial(
-        &mut self,
-        state: &State,
-        made: &Made,
-        cases: &mut [Case],
-        guessed: &BTreeSet<Op>,
-        trial: &State,
-        answer: &Answer,
-        next: &mut State,
-    ) -> Result<(), Stop> {
-        for at in 0..cases.len() {
-            let Some(case) = cases.get(at) else { continue };
-            let standing = answer.standing(&case.fault, case.count);
-            if standing == Standing::Hidden && case.exact && !case.guess.is_empty() {
-                // Its field is gone, and what stands there instead is refused earlier.
-                next.out.extend(&case.guess);
-                let blame = self.blame_suspects(made, &case.suspects, &case.fault);
-                set_verdict(cases, at, blame, false);
-                continue;
-            }
-            if standing != Standing::Gone {
-                continue;
-            }
-            if case.guess.is_empty() {
-                if case.fault.rank == 0 {
-                    let blame = self.blame_suspects(made, &case.suspects, &case.fault);
-                    next.edits.clone_from(&trial.edits);
-                    set_verdict(cases, at, blame, true);
-                } else if guessed.len() == 1 {
-                    next.out.extend(guessed);
-                    let blame = self.blame_operations(made, guessed, &case.suspects);
-                    set_verdict(cases, at, blame, true);
-                }
-                continue;
-            }
-            // A guess that did not stand alone may owe its success to another one.
-            let mut guess = case.guess.clone();
-            let fault = case.fault.clone();
-            let count = case.count;
-            if !case.exact && guess.len() < guessed.len() {
-                let mut alone = state.clone();
-                alone.out.extend(&guess);
-                let answer = self.ask_state(&alone).await?;
-                if answer.is_none_or(|answer| answer.standing(&fault, count) != Standing::Gone) {
-                    continue;
-                }
-            }
-            let Some(case) = cases.get(at) else { continue };
-            if !case.exact && guess.len() > 1 && !case.collides {
-                for op in guess.clone() {
-                    let mut without = state.clone();
-                    without.out.extend(guess.iter().filter(|other| **other != op));
-                    let answer = self.ask_state(&without).await?;
-                    if answer.is_some_and(|answer| answer.standing(&fault, count) == Standing::Gone) {
-                        guess.remove(&op);
-                    }
-                    if guess.len() == 1 {
-                        break;
-                    }
-                }
-            }
-            let Some(case) = cases.get(at) else { continue };
-            let collision = case.fault.message.starts_with("Duplicate value")
-                || case.fault.message.ends_with("must be unique");
-            let mut blame = if collision {
-                self.blame_suspects(made, &case.suspects, &case.fault)
-            } else {
-                self.blame_operations(made, &guess, &case.suspects)
-            };
-            if case.collides && !collision {
-                // Of a request and its limit both writers may be needed.
-                let others: BTreeSet<Op> = case
-                    .suspects
-                    .iter()
-                    .filter_map(|suspect| self.operation(suspect.step?))
-                    .filter(|op| !guess.contains(op))
-                    .collect();
-                if !others.is_empty() {
-                    let mut without = state.clone();
-                    without.out.extend(&others);
-                    let suspects = case.suspects.clone();
-                    let answer = self.ask_state(&without).await?;
-                    if answer.is_some_and(|answer| answer.standing(&fault, count) == Standing::Gone) {
-                        blame.extend(self.blame_operations(made, &others, &suspects));
-                    }
-                }
-            }
-            next.out.extend(&guess);
-            set_verdict(cases, at, blame, true);
-        }
-        Ok(())
-    }
-
-    /// What is refused without any patch too is nobody's patch's fault; the rest is searched for.
-    async fn without_any_patch(
-        &mut self,
-        state: &State,
-        made: &Made,
-        cases: &mut [Case],
-        open: &[usize],
-        next: &mut State,
-    ) -> Result<(), Stop> {
-        let all: BTreeSet<Op> = self.question.rendered.operations().collect();
-        let in_play = all.difference(&made.partial.left_out).count();
-        let unpatched = State {
-            out: all,
-            edits: state.edits.clone(),
-        };
-        for at in open {
-            let Some(case) = cases.get(*at) else { continue };
-            let remembered = case.exact
-                && case.guess.is_empty()
-                && self.memory.borrow().unpatched.contains(&case.fault.key);
-            if in_play == 0 || remembered {
-                let blame = self.blame_suspects(made, &case.suspects, &case.fault);
-                self.add_edits(made, case, next);
-                set_verdict(cases, *at, blame, true);
-                continue;
-            }
-            let fault = case.fault.clone();
-            let Some(bare) = self.make(&unpatched) else {
-                continue;
-            };
-            let answer = self.ask(&bare).await?;
-            match answer.standing(&fault, case.count) {
-                Standing::Stays => {
-                    let blame = self.blame_in_unpatched(made, &bare, &answer, &fault);
-                    self.add_edits(made, case, next);
-                    set_verdict(cases, *at, blame, true);
-                }
-                Standing::Gone => {
-                    let count = case.count;
-                    let guilty = self.search(state, &fault, count).await?;
-                    let Some(case) = cases.get(*at) else { continue };
-                    let blame = self.blame_operations(made, &guilty, &case.suspects);
-                    next.out.extend(guilty.last());
-                    set_verdict(cases, *at, blame, true);
-                }
-                Standing::Hidden => {
-                    let blame = self.blame_suspects(made, &case.suspects, &case.fault);
-                    next.out.extend(&case.guess);
-                    self.add_edits(made, case, next);
-                    set_verdict(cases, *at, blame, false);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn add_edits(&mut self, made: &Made, case: &Case, next: &mut State) {
-        for suspect in case.suspects.iter().take(1) {
-            let told = (case.fault.key.clone(), pointer(&suspect.path));
-            let attempt = self.attempts.entry(told).or_default();
-            let edits = neutral(&case.fault, &suspect.path, &made.base, *attempt);
-            *attempt += 1;
-            for (path, edit) in edits {
-                next.edits.push((path, edit, made.base.clone()));
-            }
-        }
-    }
-
-    /// Who wrote the field at fault where it is refused without any patch too.
-    fn blame_in_unpatched(&self, made: &Made, bare: &Made, answer: &Answer, fault: &Fault) -> Vec<Blame> {
-        let same = match answer {
-            Answer::Refused { faults, .. } => faults.iter().find(|other| other.key == fault.key),
-            Answer::Accepted { .. } => None,
-        };
-        let same = same.unwrap_or(fault);
-        let findings = check_pod(&bare.sent);
-        let case = self.case(bare, same, &places(same, &bare.sent, &findings), &findings, 1);
-        let mut blame = self.blame_suspects(bare, &case.suspects, same);
-        for blame in &mut blame {
-            blame.at = blame
-                .at
-                .as_ref()
-                .map(|path| relocate(&bare.base, &made.base, path));
-        }
-        blame
-    }
-
-    /// The writers of all suspected places, in their order, each once.
-    fn blame_suspects(&self, made: &Made, suspects: &[Suspect], fault: &Fault) -> Vec<Blame> {
-        let mut all: Vec<Blame> = Vec::new();
-        let mut add = |blame: Blame| {
-            if !all.iter().any(|other| other.party == blame.party) {
-                all.push(blame);
-            }
-        };
-        if used_up(fault) {
-            return vec![Blame {
-                party: Party::Cluster,
-                at: None,
-                in_value: None,
-            }];
-        }
-        for suspect in suspects {
-            let Some(step) = suspect.step else {
-                add(Blame {
-                    party: Party::Injected,
-                    at: Some(suspect.path.clone()),
-                    in_value: None,
-                });
-                continue;
-            };
-            for step in std::iter::once(step).chain(suspect.origin) {
-                add(self.blame(made, step, &suspect.path));
-            }
-        }
-        if all.is_empty() && !matches!(fault.kind, Kind::Policy | Kind::PodSecurity) {
-            let party = match fault.kind {
-                Kind::ServiceAccount | Kind::Quota { .. } => Party::Cluster,
-                _ => Party::Writer(Writer::Template),
-            };
-            let at = matches!(party, Party::Writer(_)).then(Path::new);
-            all.push(Blame {
-                party,
-                at,
-                in_value: None,
-            });
-        }
-        all
-    }
-
-    fn blame(&self, made: &Made, step: Stamp, path: &[PathPart]) -> Blame {
-        let in_value = (step >= FIRST_OPERATION)
-            .then(|| {
-                let names = keys(path);
-                let writer = |end: usize| names.get(..end).and_then(|path| made.partial.pod.writer_of(path));
-                let root = (0..=path.len()).find(|end| writer(*end) == Some(step))?;
-                Some(path.get(root..)?.to_vec())
-            })
-            .flatten();
-        Blame {
-            party: Party::Writer(self.question.rendered.writer(step)),
-            at: Some(path.to_vec()),
-            in_value,
-        }
-    }
-
-    /// The same for operations that were proved guilty, the later first.
-    fn blame_operations(&self, made: &Made, operations: &BTreeSet<Op>, suspects: &[Suspect]) -> Vec<Blame> {
-        let of = |op: &Op| {
-            let step = |step: &Stamp| self.operation(*step) == Some(*op);
-            let suspect = suspects
-                .iter()
-                .find(|suspect| suspect.step.as_ref().is_some_and(step))
-                .or_else(|| {
-                    suspects
-                        .iter()
-                        .find(|suspect| suspect.origin.as_ref().is_some_and(step))
-                });
-            let found = suspect.and_then(|suspect| {
-                let step = [suspect.step, suspect.origin].into_iter().flatten().find(step)?;
-                Some(self.blame(made, step, &suspect.path))
-            });
-            found.unwrap_or(Blame {
-                party: Party::Writer(Writer::Operation {
-                    patch: op.0,
-                    operation: op.1,
-                }),
-                at: None,
-                in_value: None,
-            })
-        };
-        let mut blame: Vec<Blame> = operations.iter().rev().map(of).collect();
-        // A value that an operation moved or copied has a maker too.
-        for suspect in suspects {
-            let by = suspect.step.and_then(|step| self.operation(step));
-            if let (Some(by), Some(origin)) = (by, suspect.origin)
-                && operations.contains(&by)
-            {
-                let origin = self.blame(made, origin, &suspect.path);
-                if !blame.iter().any(|other| other.party == origin.party) {
-                    blame.push(origin);
-                }
-            }
-        }
-        blame
-    }
 }
 
 impl Case {
+    /// Whether it stands where something was changed, so that the change may have made it.
+    fn is_of_an_edit(&self, state: &State, base: &Value) -> bool {
+        let Some(suspect) = self.suspects.first().filter(|_| self.guess.is_empty()) else {
+            return false;
+        };
+        let place = without_list(&suspect.path);
+        state.edits.iter().any(|(path, _, from)| {
+            let edited = without_list(&relocate(from, base, path));
+            place.starts_with(&edited) || edited.starts_with(&place)
+        })
+    }
+
     /// Whether it is the same thing once more: a field that no patch wrote and that is still refused.
     fn verdict_is_old(&self, blame: &[Blame]) -> bool {
         self.guess.is_empty()
@@ -954,6 +667,14 @@ impl Case {
                 .iter()
                 .any(|blame| matches!(blame.party, Party::Writer(Writer::Operation { .. })))
     }
+}
+
+/// Of a container's resources, request and limit as one.
+fn without_list(path: &[PathPart]) -> Path {
+    let is_list = |part: &PathPart| {
+        *part == PathPart::Name("requests".into()) || *part == PathPart::Name("limits".into())
+    };
+    path.iter().filter(|part| !is_list(part)).cloned().collect()
 }
 
 fn set_verdict(cases: &mut [Case], at: usize, blame: Vec<Blame>, proved: bool) {
@@ -973,7 +694,11 @@ fn used_up(fault: &Fault) -> bool {
 }
 
 /// Whether admission wrote it: an element that the request did not hold.
-fn is_injected(path: &[PathPart], sent: &Value) -> bool {
+fn is_injected(path: &[PathPart], sent: &Value, fault: &Fault) -> bool {
+    // Of a request and its limit a LimitRange's default may be one.
+    if fault.message.contains("must be less than or equal to ") && get(sent, path).is_none() {
+        return true;
+    }
     (0..path.len()).any(|end| {
         let (Some(parent), Some(PathPart::Index(index))) = (path.get(..end), path.get(end)) else {
             return false;
@@ -994,62 +719,4 @@ fn step_of(partial: &Partial, path: &[PathPart]) -> Option<Stamp> {
     (0..=names.len())
         .rev()
         .find_map(|end| partial.pod.writer_of(names.get(..end)?))
-}
-
-fn set(pod: &mut Value, path: &[PathPart], value: &Value) {
-    if let Some(place) = get_mut(pod, path) {
-        *place = value.clone();
-        return;
-    }
-    let Some((PathPart::Name(name), parent)) = path.split_last() else {
-        return;
-    };
-    if let Some(Value::Object(map)) = get_mut(pod, parent) {
-        map.insert(name.to_string(), value.clone());
-    }
-}
-
-fn volume_names(pod: &Value, removed: &BTreeSet<Path>) -> HashSet<String> {
-    let spec = [PathPart::Name("spec".into()), PathPart::Name("volumes".into())];
-    let volumes = get(pod, &spec).and_then(Value::as_array);
-    volumes
-        .into_iter()
-        .flatten()
-        .enumerate()
-        .filter(|(index, _)| {
-            let mut path = spec.to_vec();
-            path.push(PathPart::Index(*index));
-            !removed.contains(&path)
-        })
-        .filter_map(|(_, volume)| volume.get("name")?.as_str().map(str::to_owned))
-        .collect()
-}
-
-/// The mounts of all containers with the names of their volumes.
-fn mounts(pod: &Value) -> Vec<(Path, String)> {
-    let mut mounts = Vec::new();
-    for list in ["containers", "initContainers"] {
-        let containers = pod
-            .get("spec")
-            .and_then(|spec| spec.get(list))
-            .and_then(Value::as_array);
-        for (container, value) in containers.into_iter().flatten().enumerate() {
-            for kind in ["volumeMounts", "volumeDevices"] {
-                let of = value.get(kind).and_then(Value::as_array);
-                for (mount, value) in of.into_iter().flatten().enumerate() {
-                    if let Some(name) = value.get("name").and_then(Value::as_str) {
-                        let path = vec![
-                            PathPart::Name("spec".into()),
-                            PathPart::Name(list.into()),
-                            PathPart::Index(container),
-                            PathPart::Name(kind.into()),
-                            PathPart::Index(mount),
-                        ];
-                        mounts.push((path, name.to_owned()));
-                    }
-                }
-            }
-        }
-    }
-    mounts
 }

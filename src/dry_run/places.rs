@@ -43,6 +43,14 @@ pub(crate) fn places(fault: &Fault, pod: &Value, findings: &[PodFinding]) -> Vec
             .collect(),
         Kind::WrongType { names, found } => wrong_type(names, found, pod, findings),
         Kind::Quantity => of_rules(findings, &["pod-quantity"]),
+        Kind::Undecodable if fault.message.contains("parsing time") => {
+            let mut times: Vec<Place> = errors(findings)
+                .filter(|found| found.finding.message.contains("is no time"))
+                .map(place_of)
+                .collect();
+            times.sort_by(|a, b| a.path.cmp(&b.path));
+            times
+        }
         Kind::Undecodable => of_rules(findings, &["pod-wrong-type", "pod-quantity", "pod-kind"]),
         Kind::ServiceAccount => first_that_is_there(pod, &["spec.serviceAccountName", "spec.serviceAccount"]),
         Kind::RuntimeClass => first_that_is_there(pod, &["spec.runtimeClassName"])
@@ -133,10 +141,27 @@ fn of_field(fault: &Fault, pod: &Value, findings: &[PodFinding]) -> Vec<Place> {
     let collides = fault.message.starts_with("Duplicate value") || fault.message.ends_with("must be unique");
     let chosen = if with_value.is_empty() { named } else { with_value };
     let mut places: Vec<Place> = chosen.into_iter().map(place_of).collect();
+    if places.is_empty()
+        && let Some((_, resource)) = fault.message.split_once("must be less than or equal to ")
+    {
+        // One of the two is not in the request: a LimitRange's default.
+        let resource = resource.split(' ').next().unwrap_or_default();
+        for path in resolve(field, pod) {
+            if let Some((PathPart::Name(list), up)) = path.split_last()
+                && **list == *"requests"
+            {
+                places.push(Place {
+                    path: below(up, &["requests", resource]),
+                    others: vec![below(up, &["limits", resource])],
+                });
+            }
+        }
+    }
     if places.is_empty() {
         places = resolve(field, pod)
             .into_iter()
             .flat_map(|path| narrowed(pod, path, quoted.as_deref()))
+            .map(|path| limit_of_request(pod, &path).unwrap_or(path))
             .map(Place::from)
             .collect();
     }
@@ -202,6 +227,16 @@ fn narrowed(pod: &Value, path: Path, quoted: Option<&str>) -> Vec<Path> {
         _ => Vec::new(),
     };
     if inside.is_empty() { vec![path] } else { inside }
+}
+
+/// Where a request is missing, the server takes the limit.
+fn limit_of_request(pod: &Value, path: &[PathPart]) -> Option<Path> {
+    let at = path
+        .iter()
+        .position(|part| *part == PathPart::Name("requests".into()))?;
+    let mut limit = path.to_vec();
+    *limit.get_mut(at)? = PathPart::Name("limits".into());
+    (get(pod, path).is_none() && get(pod, &limit).is_some()).then_some(limit)
 }
 
 /// The same field of an earlier element of the list that has the same value.

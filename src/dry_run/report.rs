@@ -84,6 +84,7 @@ fn refusal(explained: &Explained<'_>, problem: &Problem) -> Value {
     if let Some(remark) = remark(&fault.kind) {
         entry.insert("remark".to_owned(), Value::from(remark));
     }
+    entry.insert("proved".to_owned(), Value::Bool(problem.proved));
     let blame = problem
         .blame
         .iter()

@@ -105,7 +105,7 @@ impl Teller<'_> {
         }
         let unfinished = match outcome.unfinished {
             Some(Unfinished::Budget) => Some(format!(
-                "{} requests were made; there may be more: --max-requests {} looks further",
+                "the budget of {} requests is used up, so there may be more: --max-requests {} looks further",
                 outcome.requests,
                 self.max_requests.saturating_mul(4)
             )),
@@ -217,6 +217,12 @@ impl Teller<'_> {
             first.blame.first().map(|blame| &blame.party),
             Some(Party::Writer(Writer::Operation { .. }))
         );
+        if let Some(Party::Writer(Writer::Quota(field))) = first.blame.first().map(|blame| &blame.party)
+            && let Some((_, why)) = self.explained.quota_value(*field)
+        {
+            let lead = " ".repeat(margin + 2);
+            lines.folded(LineKind::Plain, &lead, &escape::line(&why), margin + 2);
+        }
         if is_license {
             self.operations(lines, margin, pad, problems);
         } else {
@@ -352,7 +358,7 @@ impl Teller<'_> {
 
     fn quota_head(&self, field: QuotaField) -> String {
         match self.explained.quota_value(field) {
-            Some((value, why)) => format!("quota {} = {value}: {}", field.name(), escape::line(&why)),
+            Some((value, _)) => format!("quota {} = {value}", field.name()),
             None => format!("quota {}", field.name()),
         }
     }

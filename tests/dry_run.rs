@@ -1,0 +1,390 @@
+//! `dry-run` against a real API server: verdicts, blame, kubectl's words, and that nothing is ever written.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+use support::{
+    LAB, Run, Sandbox,
+    api_server::{ApiServer, NAMESPACE},
+};
+
+/// One server for all tests of this binary; it ends with the process, since its input does.
+fn server() -> &'static ApiServer {
+    static SERVER: OnceLock<ApiServer> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let server = ApiServer::start();
+        server.kubectl(&["create", "namespace", "limited"]);
+        server.kubectl(&["-n", "limited", "create", "serviceaccount", "default"]);
+        server.kubectl_with_stdin(
+            &["-n", "limited", "create", "-f", "-"],
+            r#"{"apiVersion":"v1","kind":"LimitRange","metadata":{"name":"lr"},
+                "spec":{"limits":[{"type":"Container","max":{"memory":"8Gi"}}]}}"#,
+        );
+        server
+    })
+}
+
+fn run_in(namespace: &str, sandbox: &Sandbox, args: &[&str]) -> Run {
+    let kubeconfig = server().kubeconfig().to_str().unwrap();
+    let mut all = vec!["dry-run", "--kubeconfig", kubeconfig, "-n", namespace];
+    all.extend(args);
+    sandbox.run(&all)
+}
+
+fn run(args: &[&str]) -> Run {
+    run_in(NAMESPACE, &Sandbox::new(), args)
+}
+
+fn report(args: &[&str]) -> Value {
+    let mut all = vec!["--example", "--report", "json"];
+    all.extend(args);
+    run(&all).json()
+}
+
+#[test]
+fn an_accepted_pod_is_told_in_kubectls_words() {
+    run(&["--example"])
+        .code(0)
+        .prints(&format!("pod/project-{LAB} created (server dry run)\n"));
+}
+
+#[test]
+fn what_will_keep_an_accepted_pod_from_running_is_a_concern_unless_it_is_left_out() {
+    let claim = "spec.volumes[0].persistentVolumeClaim.claimName";
+    run(&["--example"]).code(0).says(&format!("warning: {claim}"));
+    let concerned = run(&["--example", "--fail-on", "warning", "--report", "json"])
+        .code(1)
+        .json();
+    assert_eq!(concerned["accepted"], true);
+    assert_eq!(concerned["concerns"][0]["blame"][0]["by"], "template");
+    run(&["--example", "--no-lookup", "--fail-on", "warning"])
+        .code(1)
+        .does_not_say(claim);
+}
+
+#[test]
+fn the_picture_of_two_licenses_and_a_quota_value_is_drawn() {
+    let run = run_in(
+        "limited",
+        &Sandbox::new(),
+        &[
+            "--example",
+            "--add-license",
+            "0b5e91c2-64d7-4a1f-b2c3-8e9f0a1b2c3d",
+        ],
+    )
+    .code(1)
+    .prints_nothing()
+    .says(&format!(
+        "The Pod \"project-{LAB}\" is invalid: \n* spec.volumes[7].name: Duplicate value: \"storage-extra\"\n"
+    ))
+    .says("\nhidden behind it, once the above is mended:\nError from server (Forbidden): pods ")
+    .says("maximum memory usage per Container is 8Gi, but limit is 16000Mi")
+    .says("\n3 problems, 2 causes, 4 requests\n")
+    .says("\n1  license \"storage extra\" 5e0a9e17-3b8c-4d21-a6f0-91c27d84b35e\n   operation 1 of 2  add ")
+    .says("\"/extra\" is taken by volumeMounts[6]:\n")
+    .says("license \"storage extra read-only\" 0b5e91c2,\n")
+    .says("\n2  quota memory_limit = 16000 MB\n")
+    .says("16000Mi > 8Gi\n")
+    .says("hint  lower max_upgrades.memory, or raise the LimitRange\n");
+    let words = run.stderr.find("3 problems").unwrap();
+    let wide = run.stderr[words..].lines().find(|line| line.chars().count() > 80);
+    assert_eq!(wide, None);
+}
+
+#[test]
+fn blame_names_operation_place_and_the_rest_in_its_value() {
+    let patch = r#"[{"op":"add","path":"/metadata/labels/a","value":"b"},
+        {"op":"add","path":"/spec/volumes/0","value":{"name":"nfs","nfs":{"server":"s","path":"relative"}}}]"#;
+    let report = report(&["-p", patch]);
+    let refusal = &report["refusals"][0];
+    assert_eq!(report["accepted"], false);
+    assert_eq!(refusal["field"], "spec.volumes[0].nfs.path");
+    let blame = &refusal["blame"][0];
+    assert_eq!(
+        json!([blame["operation"], blame["path"], blame["at"], blame["in_value"]]),
+        json!([1, "/spec/volumes/0", "/spec/volumes/0/nfs/path", "/nfs/path"])
+    );
+    assert_eq!(report["refusals"].as_array().unwrap().len(), 1);
+    assert_eq!(report["requests"], 2);
+}
+
+#[test]
+fn mounts_of_a_refused_volume_are_no_problem_of_their_own() {
+    let patch = r#"[{"op":"add","path":"/spec/volumes/-","value":{"name":"n","nfs":{"server":"s","path":"x"}}},
+        {"op":"add","path":"/spec/containers/0/volumeMounts/-","value":{"name":"n","mountPath":"/n"}}]"#;
+    let report = report(&["-p", patch]);
+    let refusals = report["refusals"].as_array().unwrap();
+    assert_eq!(refusals.len(), 1, "{report}");
+    assert_eq!(refusals[0]["blame"][0]["operation"], 0);
+}
+
+#[test]
+fn one_operation_among_twenty_is_found_where_the_server_names_no_field() {
+    let mut operations: Vec<Value> = (0..20)
+        .map(|i| json!({"op": "add", "path": format!("/metadata/labels/l{i}"), "value": "x"}))
+        .collect();
+    operations[12] =
+        json!({"op": "add", "path": "/spec/containers/0/resources/limits/memory", "value": "8 GB"});
+    let report = report(&["-p", &Value::from(operations).to_string()]);
+    let refusal = &report["refusals"][0];
+    assert_eq!(
+        (&refusal["layer"], refusal.get("field")),
+        (&json!("decode"), None)
+    );
+    assert_eq!(refusal["blame"][0]["operation"], 12);
+    assert_eq!(refusal["proved"], true);
+}
+
+#[test]
+fn an_unknown_field_is_refused_under_strict_alone() {
+    let patch = r#"[{"op":"add","path":"/spec/nodeSelecter","value":{}}]"#;
+    run(&["--example", "-p", patch])
+        .code(1)
+        .says("strict decoding error: unknown field \"spec.nodeSelecter\"\n")
+        .says("CoCalc's own request is accepted");
+    run(&["--example", "-p", patch, "--validate=warn"])
+        .code(0)
+        .says("unknown field");
+    run(&["--example", "-p", patch, "--validate=false"]).code(0);
+}
+
+#[test]
+fn layer_after_layer_is_told_in_one_run() {
+    let patch = r#"[{"op":"add","path":"/spec/serviceAccountName","value":"nope"},
+        {"op":"add","path":"/spec/priorityClassName","value":"nope"},
+        {"op":"add","path":"/spec/bogus","value":1},
+        {"op":"replace","path":"/spec/restartPolicy","value":"never"}]"#;
+    let report = report(&["-p", patch]);
+    let guilty: Vec<&Value> = report["refusals"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|refusal| &refusal["blame"][0]["operation"])
+        .collect();
+    assert_eq!(guilty, [2, 0, 1, 3], "{report}");
+}
+
+#[test]
+fn when_the_budget_ends_it_is_said() {
+    let patch = r#"[{"op":"add","path":"/spec/serviceAccountName","value":"nope"}]"#;
+    run(&["--example", "-p", patch, "--max-requests", "1"])
+        .code(1)
+        .says("1 problem, 1 cause, 1 request\n")
+        .says("the budget of requests is used up");
+}
+
+#[test]
+fn a_limit_below_the_quotas_request_is_blamed_on_the_operation_that_lowered_it() {
+    let patch = r#"[{"op":"replace","path":"/spec/containers/0/resources/limits/memory","value":"1Mi"}]"#;
+    let report = report(&["-p", patch]);
+    assert_eq!(
+        report["refusals"][0]["field"],
+        "spec.containers[0].resources.requests"
+    );
+    let blame = report["refusals"][0]["blame"].as_array().unwrap();
+    assert_eq!(
+        (blame.len(), &blame[0]["by"], &blame[0]["operation"]),
+        (1, &json!("license"), &json!(0))
+    );
+}
+
+#[test]
+fn a_fault_of_the_quota_is_said_to_be_one_with_its_source() {
+    let run = run_in("limited", &Sandbox::new(), &["--example", "--report", "json"]).code(1);
+    let blame = run.json()["refusals"][0]["blame"].clone();
+    assert_eq!(
+        blame,
+        json!([{"by": "quota", "field": "memory_limit", "path": "/spec/containers/0/resources/limits/memory",
+                "source": blame[0]["source"].clone()}])
+    );
+    assert!(blame[0]["source"]["by"].is_string(), "{blame}");
+}
+
+#[test]
+fn a_pod_that_cocalc_cannot_make_is_not_asked_about() {
+    let report = report(&["-p", r#"[{"op":"test","path":"/kind","value":"Job"}]"#]);
+    assert_eq!(
+        json!([
+            report["requests"],
+            report["accepted"],
+            report["cocalc_error"]["operation"]
+        ]),
+        json!([0, false, 0])
+    );
+}
+
+#[test]
+fn who_cannot_be_asked_gives_no_verdict() {
+    let run = run_in(
+        "no-such-namespace",
+        &Sandbox::new(),
+        &["--example", "--report", "json"],
+    )
+    .code(2);
+    let report = run.json();
+    assert_eq!(report["accepted"], Value::Null);
+    assert!(
+        report["error"]
+            .as_str()
+            .unwrap()
+            .contains("namespaces \"no-such-namespace\" not found")
+    );
+}
+
+#[test]
+fn a_running_project_is_accepted_and_its_pod_is_shown_under_its_own_name() {
+    let server = server();
+    server.kubectl(&["create", "namespace", "running"]);
+    server.kubectl(&["-n", "running", "create", "serviceaccount", "default"]);
+    let sandbox = Sandbox::new();
+    let pod = sandbox.run(&["render", "--example", "-o", "json"]).code(0).stdout;
+    server.kubectl_with_stdin(&["-n", "running", "create", "-f", "-"], &pod);
+    run_in("running", &sandbox, &["--example"])
+        .code(0)
+        .prints(&format!(
+            "pod/project-{LAB} accepted (server dry run; it is running now)\n"
+        ));
+    let shown = run_in("running", &sandbox, &["--example", "-o", "json"])
+        .code(0)
+        .json();
+    assert_eq!(shown["metadata"]["name"], format!("project-{LAB}"));
+}
+
+#[test]
+fn the_first_lines_of_a_refusal_are_what_kubectl_prints_for_the_same_pod() {
+    for patch in [
+        r#"[{"op":"add","path":"/spec/nodeSelecter","value":{}}]"#,
+        r#"[{"op":"replace","path":"/spec/containers/0/resources/limits/memory","value":"8 GB"}]"#,
+        r#"[{"op":"add","path":"/spec/serviceAccountName","value":"nope"}]"#,
+        r#"[{"op":"replace","path":"/spec/restartPolicy","value":"never"},
+            {"op":"add","path":"/spec/volumes/-","value":{"name":"home","emptyDir":{}}}]"#,
+    ] {
+        let sandbox = Sandbox::new();
+        let pod = sandbox
+            .run(&["render", "--example", "-o", "json", "-p", patch])
+            .code(0)
+            .stdout;
+        let create = ["-n", NAMESPACE, "create", "--dry-run=server", "-f", "-"];
+        let kubectl = String::from_utf8(server().try_kubectl(&create, &pod).stderr).unwrap();
+        let kubectl = kubectl.replace("error when creating \"STDIN\": ", "");
+        let refused = run(&["--example", "-p", patch]).code(1);
+        let words: Vec<&str> = refused
+            .stderr
+            .lines()
+            .skip_while(|line| line.starts_with("warning: "))
+            .take(kubectl.lines().count())
+            .collect();
+        assert_eq!(words, kubectl.lines().collect::<Vec<_>>());
+        assert_eq!(
+            pod,
+            sandbox
+                .run(&["render", "--example", "-o", "json", "-p", patch])
+                .stdout
+        );
+    }
+}
+
+#[test]
+fn a_used_up_namespace_is_nobodys_fault() {
+    let server = server();
+    server.kubectl(&["create", "namespace", "full"]);
+    server.kubectl(&["-n", "full", "create", "serviceaccount", "default"]);
+    server.kubectl(&["-n", "full", "create", "quota", "rq", "--hard=pods=5"]);
+    server.kubectl(&[
+        "-n",
+        "full",
+        "patch",
+        "resourcequota",
+        "rq",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        r#"{"status":{"hard":{"pods":"5"},"used":{"pods":"5"}}}"#,
+    ]);
+    let run = run_in("full", &Sandbox::new(), &["--example", "--report", "json"]).code(1);
+    assert_eq!(run.json()["refusals"][0]["blame"], json!([{"by": "cluster"}]));
+}
+
+#[test]
+fn two_operations_that_only_together_break_are_both_blamed() {
+    let server = server();
+    server.kubectl(&["create", "namespace", "policed"]);
+    server.kubectl(&["-n", "policed", "create", "serviceaccount", "default"]);
+    server.kubectl_with_stdin(
+        &["create", "-f", "-"],
+        r#"{"apiVersion":"v1","kind":"List","items":[
+            {"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingAdmissionPolicy","metadata":{"name":"not-both"},
+             "spec":{"failurePolicy":"Fail",
+               "matchConstraints":{"resourceRules":[{"apiGroups":[""],"apiVersions":["v1"],"operations":["CREATE"],"resources":["pods"]}]},
+               "validations":[{"expression":"!('a' in object.metadata.labels && 'b' in object.metadata.labels)","message":"not both"}]}},
+            {"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingAdmissionPolicyBinding","metadata":{"name":"not-both"},
+             "spec":{"policyName":"not-both","validationActions":["Deny"],
+               "matchResources":{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":"policed"}}}}}]}"#,
+    );
+    let patch = r#"[{"op":"add","path":"/metadata/labels/a","value":"1"},
+        {"op":"add","path":"/metadata/labels/c","value":"1"},
+        {"op":"add","path":"/metadata/labels/b","value":"1"}]"#;
+    // The server learns of a new policy a little later.
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let report = run_in(
+            "policed",
+            &Sandbox::new(),
+            &["--example", "-p", patch, "--report", "json"],
+        )
+        .json();
+        if report["accepted"] == true && std::time::Instant::now() < end {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            continue;
+        }
+        let blame = report["refusals"][0]["blame"].as_array().unwrap();
+        let guilty: Vec<&Value> = blame.iter().map(|blame| &blame["operation"]).collect();
+        assert_eq!(guilty, [2, 0], "{report}");
+        assert_eq!(report["refusals"][0]["layer"], "policy");
+        break;
+    }
+}
+
+#[test]
+fn the_stand_in_is_no_project_to_ask_about() {
+    let sandbox = Sandbox::new().file(
+        "template.json",
+        r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{}}"#,
+    );
+    run_in(NAMESPACE, &sandbox, &["-f", "template.json"])
+        .code(2)
+        .says("dry-run needs a project");
+}
+
+#[test]
+fn all_projects_end_with_their_sum() {
+    run(&["--example", "--all"])
+        .code(0)
+        .says("1 project: 1 accepted\n");
+}
+
+#[test]
+fn nothing_but_get_and_dry_runs_of_pods_reaches_the_server() {
+    run(&["--example"]).code(0);
+    // A request without a user agent is no other client's either.
+    let is_own = |event: &Value| {
+        let agent = event["userAgent"].as_str().unwrap_or_default();
+        agent.is_empty() || agent.starts_with("kubectl-cocalc")
+    };
+    let own: Vec<Value> = server().audit().into_iter().filter(is_own).collect();
+    assert!(!own.is_empty());
+    for event in own {
+        let dry_run = event["requestURI"].as_str().unwrap().contains("dryRun=All");
+        let allowed = match event["verb"].as_str().unwrap() {
+            "get" | "list" => true,
+            "create" => event["objectRef"]["resource"] == "pods" && dry_run,
+            _ => false,
+        };
+        assert!(allowed, "{event}");
+    }
+}
