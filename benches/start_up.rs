@@ -1,5 +1,5 @@
-//! Whole processes: `render` of one pod with a patch, beside node with fast-json-patch and `kubectl patch
-//! --local` doing their part of it, in turn. `cargo bench --bench start_up`; env ROUNDS (default 40).
+//! Whole processes: `render` of one pod with a patch, beside node with fast-json-patch, `kubectl patch
+//! --local` and `kubectl kustomize` doing their part of it, in turn. `cargo bench --bench start_up`; env ROUNDS (default 40).
 
 #![allow(
     missing_docs,
@@ -35,7 +35,8 @@ fn main() {
     let mut commands = [
         ("kubectl cocalc render", Command::new(support::PLUGIN)),
         ("node, fast-json-patch", Command::new("node")),
-        ("kubectl patch --local", Command::new(kubectl)),
+        ("kubectl patch --local", Command::new(&kubectl)),
+        ("kubectl kustomize", Command::new(&kubectl)),
     ];
     commands[0]
         .1
@@ -56,7 +57,13 @@ fn main() {
         .arg(&patch)
         .env("KUBECONFIG", "/dev/null");
 
-    let mut walls = [Vec::new(), Vec::new(), Vec::new()];
+    file(
+        "kustomization.yaml",
+        "resources: [pod.json]\npatches: [{path: patch.json, target: {kind: Pod}}]\n",
+    );
+    commands[3].1.arg("kustomize").arg(folder.path());
+
+    let mut walls = [const { Vec::new() }; 4];
     for _ in 0..rounds {
         for (times, (_, command)) in walls.iter_mut().zip(&mut commands) {
             times.push(support::run(command).wall.as_secs_f64() * 1000.0);

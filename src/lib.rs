@@ -18,6 +18,7 @@
 //! * [`json`]: JSON with JavaScript's rules, on which all of it is built.
 //! * [`check`]: what an admin should know about the result although CoCalc says nothing of it.
 //! * [`patch_diff`]: the patch that an edit needs, proved before it is given.
+//! * [`debug`]: CoCalc's own record of a start, held against ours.
 //! * [`output`]: one file a format; `ui` alone owns the terminal.
 //! * [`cli`]: the command line; one file a command.
 //!
@@ -37,6 +38,7 @@
 pub mod check;
 pub mod cli;
 pub mod cluster;
+pub mod debug;
 pub mod dry_run;
 pub mod json;
 pub mod json_patch;

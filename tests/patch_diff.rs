@@ -4,6 +4,7 @@
 
 mod support;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use support::{LAB, Sandbox};
 
@@ -555,4 +556,44 @@ fn a_dropped_patch_from_a_file_names_line_and_column() {
         .run(&["patch-diff", "--example", "--patch-file", "comma.json"])
         .code(1)
         .says("comma.json:3:1: error: CoCalc drops");
+}
+
+#[test]
+fn no_secret_leaves_in_base64_in_a_made_patch_or_in_a_message() {
+    let operations = json!([
+        {"op": "add", "path": "/spec/containers/0/env/-", "value": {"name": "MY_KEY", "value": "hush-key"}},
+        {"op": "replace", "path": "/spec/containers/0/env/0/value", "value": "hush-replaced"},
+        {"op": "test", "path": "/spec/containers/0/env/0/value", "value": "hush-tested"},
+    ]);
+    let license = "0a000000-0000-4000-8000-000000000001";
+    let project = "00000001-1111-4111-8111-111111111111";
+    let site = json!({
+        "template": {"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "project-{project_id}", "annotations": {"copy": "x={extra_env}"}},
+            "spec": {"containers": [{"name": "project", "image": "a", "env": [
+                {"name": "API_TOKEN", "value": "hush-template"}, {"name": "OTHER", "value": "{extra_env}"},
+                {"name": "COCALC_PROJECT_CONFIG", "value": "{project_config}"}]}]}},
+        "site_licenses": [{"id": license, "activates": "2023-01-01", "quota": {"ram": 4, "patch": operations.to_string()}}],
+        "projects": [{"project_id": project, "env": {"A_SECRET": "hush-project"}, "site_license": {license: {}}}],
+    });
+    let sandbox = Sandbox::new().file("site.json", &site.to_string());
+    for output in ["diff", "json"] {
+        let run = sandbox
+            .run(&["patch-diff", "-f", "site.json", "-o", output])
+            .code(1);
+        let mut all = format!("{}{}", run.stdout, run.stderr);
+        for digits in run
+            .stdout
+            .split(|c: char| !(c.is_ascii_alphanumeric() || "+/=".contains(c)))
+        {
+            if let Ok(bytes) = STANDARD.decode(digits) {
+                all.push_str(&String::from_utf8_lossy(&bytes));
+            }
+        }
+        assert!(
+            all.contains("memory_limit"),
+            "the quota in {{project_config}} stays: {all}"
+        );
+        assert!(!all.contains("hush"), "{output}: {all}");
+    }
 }

@@ -238,7 +238,7 @@ fn what_a_snapshot_cannot_hold_is_refused_with_its_place() {
         ),
         (
             "now: 2026-11-24\n---\n# c\nfoo: 1\nkind: 5",
-            "4:1: unknown key `foo` in a snapshot; known are now, server_settings, template, software, assumptions, site_licenses, projects, license_usage, live_pods; a manifest has `apiVersion` and `kind`",
+            "4:1: unknown key `foo` in a snapshot; known are now, server_settings, template, template_source, software, assumptions, site_licenses, projects, license_usage, live_pods; a manifest has `apiVersion` and `kind`",
         ),
     ] {
         assert_eq!(refusal(text), said, "{text}");
@@ -283,7 +283,7 @@ fn a_text_that_is_no_json_or_yaml_is_refused_with_its_place() {
         ("server_settings: {~: 1}", "1:19: a key is null; put it in quotes"),
         (
             "[1]",
-            "1:1: this document is a list; a snapshot file or a manifest is a map (keys now, server_settings, template, software, assumptions, site_licenses, projects, license_usage, live_pods)",
+            "1:1: this document is a list; a snapshot file or a manifest is a map (keys now, server_settings, template, template_source, software, assumptions, site_licenses, projects, license_usage, live_pods)",
         ),
     ] {
         assert_eq!(refusal(text), said, "{text}");

@@ -13,6 +13,7 @@ use crate::{
     json_patch::{
         Document, Effect, Failure, Key, Operation, Options, Shape, Stamp, apply, is_inherited_by_objects,
     },
+    output::mask,
     pipeline::Rendered,
 };
 
@@ -736,6 +737,16 @@ impl<'a> Look<'a> {
         }
     }
 
+    /// Whether its path leads into a variable whose value no message shows.
+    fn is_secret(&self, document: &Document) -> bool {
+        let above = self.path.tokens.len().saturating_sub(1);
+        let variable = document.get(&self.keys(above));
+        let name = variable
+            .as_ref()
+            .and_then(|variable| variable.get("name")?.as_str());
+        name.is_some_and(mask::is_secret)
+    }
+
     /// What to say of an operation that failed.
     fn failure(&self, failure: &Failure, document: &Document) -> Finding {
         let error = |rule, message| Finding::new(rule, Severity::Error, message);
@@ -745,7 +756,13 @@ impl<'a> Look<'a> {
                 Stage::Nothing => "nothing stands there".to_owned(),
                 _ => document.get(&self.keys(self.path.tokens.len())).map_or_else(
                     || "it is another one".to_owned(),
-                    |value| format!("it is {}", short(&value)),
+                    |value| {
+                        if self.is_secret(document) {
+                            "it is another one".to_owned()
+                        } else {
+                            format!("it is {}", short(&value))
+                        }
+                    },
                 ),
             };
             return error(

@@ -32,11 +32,8 @@ pub(super) fn print(
         .filter(|subject| subject.live_pod.is_none())
         .count();
     if found.compared == 0 && found.errors.is_empty() {
-        return Err(
-            CommandError::usage("no project has a live pod in the sources").hint(
-                "kubectl get pod -o json project-UUID | kubectl cocalc patch-diff --live --calibrate -f - …",
-            ),
-        );
+        return Err(CommandError::usage("no project has a live pod in the sources")
+            .hint("name a project that runs, or --all"));
     }
     if without > 0 {
         let s = if without == 1 { " has" } else { "s have" };

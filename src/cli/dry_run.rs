@@ -1,50 +1,66 @@
-//! `dry-run`: whether the API server would accept a project's pod, and whose fault it is if not.
+//! `dry-run`: whether the API server would accept the Pod, and whose fault it is if not.
 
-use std::{cell::RefCell, io::Write as _, num::NonZeroUsize};
+use std::{cell::RefCell, collections::HashMap, io::Write as _};
 
 use futures_util::{StreamExt as _, stream};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    check::{self, Finding, Told},
-    cluster::{Cluster, Session, Validation},
+    check::{self, Finding, Severity, Told},
+    cluster::{RequestError, Session, Validation},
     dry_run::{
-        Memory, Outcome, Question, ask,
+        self, Memory, Outcome, Question,
         concerns::{Concern, Concerns},
-        report, text,
+        report::{cocalc_error, report, unasked},
+        text::{Cause, Line, LineKind, Teller},
     },
-    output::{YAML_DOCUMENT_SEPARATOR, escape, explain::Explained, json as json_output, ui::Ui, yaml},
+    output::{
+        YAML_DOCUMENT_SEPARATOR, escape,
+        explain::Explained,
+        json as json_output,
+        ui::{Output, Progress, Ui},
+        yaml,
+    },
     pipeline::{Rendered, STAND_IN, Site, Subject},
     snapshot::OnPatchError,
 };
 
 use super::{
     CommandError, Exit,
+    cluster::Purpose,
     connection::ConnectionArgs,
-    render::{failure_text, indented},
+    database::Need,
+    render::failure_text,
     report::{FailOn, Report},
     select::ProjectArgs,
-    sources::{SourceArgs, WhatIfArgs, site},
+    sources::{SourceArgs, WhatIfArgs, no_template, site},
 };
 
-/// Ask the API server whether it would accept a project's pod, and say whose fault it is if not
+/// Ask the API server whether it would accept a project's Pod, and whose fault it is if not
 ///
-/// Computes the pod that CoCalc will create and sends it with dryRun=All: nothing is created. A refusal is printed
-/// in kubectl's words, then translated back to the license operation, placeholder, quota value or template field
-/// that caused it. That is proved by leaving it out and asking again, and so is what else is wrong behind it.
+/// Renders the Pod as CoCalc will send it and sends it with dryRun=All: the API server checks everything and stores
+/// nothing. A refusal is shown in kubectl's words, then traced back to the license and operation, the placeholder, the
+/// value of the quota or the field of the template that caused it. Guilt is proved by asking again without the
+/// operation in question; since each layer of the server hides the next, one run goes on until all that is wrong is
+/// known. What is accepted but would never run (a missing claim, no node that fits) is found by GET requests.
 ///
-/// Exit codes: 0 accepted; 1 refused, or CoCalc itself could not make the pod; 2 wrong usage or input, or the
+/// Exit codes: 0 accepted; 1 refused, CoCalc itself cannot make the pod, or --fail-on; 2 wrong usage or input, or the
 /// server could not be asked.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
-  # Would the project start?
-  kubectl cocalc dry-run -f site.yaml 11111111-1111-4111-8111-111111111111
+  # Why does this project not start?
+  kubectl cocalc dry-run 11111111-1111-4111-8111-111111111111
 
-  # Would it start with one more license?
-  kubectl cocalc dry-run -f site.yaml --add-license 0b5e91c2 11111111-1111-4111-8111-111111111111
+  # Would it start with one more license that has this patch?
+  kubectl cocalc dry-run --patch-file label.json \\
+    11111111-1111-4111-8111-111111111111
 
-  # All projects, refusals only, one report a line
-  kubectl cocalc dry-run -f site.yaml --all -q --report jsonl")]
+  # Would it start without one of its licenses?
+  kubectl cocalc dry-run -f site.yaml --drop-license 5e0a9e17 \\
+    11111111-1111-4111-8111-111111111111
+
+  # Which projects would not start, as a report for a script?
+  kubectl cocalc dry-run --all -q --report jsonl")]
 pub(super) struct Args {
     #[command(flatten)]
     projects: ProjectArgs,
@@ -63,26 +79,26 @@ pub(super) struct Args {
     #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
     report: Option<ReportFormat>,
 
-    /// What becomes of unknown fields: strict (or true), warn, ignore (or false)
-    #[arg(long, value_name = "MODE", default_value = "strict", hide_possible_values = true,
-          num_args = 0..=1, require_equals = true, default_missing_value = "strict")]
+    /// What the server does with fields that it does not know: strict (refuse), warn, ignore
+    #[arg(long, value_name = "HOW", default_value = "strict", num_args = 0..=1, require_equals = false,
+          default_missing_value = "strict", hide_possible_values = true)]
     validate: Validate,
 
-    /// How many requests may be made for each project
-    #[arg(long, value_name = "COUNT", default_value = "16")]
-    max_requests: NonZeroUsize,
+    /// Ask at most so many times about one project
+    #[arg(long, value_name = "COUNT", default_value = "16", value_parser = at_least_one)]
+    max_requests: usize,
 
-    /// How many projects are asked about at once
-    #[arg(long, value_name = "COUNT", default_value = "8")]
-    concurrency: NonZeroUsize,
+    /// Ask about so many projects at once
+    #[arg(long, value_name = "COUNT", default_value = "8", value_parser = at_least_one)]
+    concurrency: usize,
 
-    /// Leave out the accepted
-    #[arg(short, long)]
-    quiet: bool,
-
-    /// Do not look for what keeps an accepted pod from running
+    /// Do not look for what would keep an accepted pod from running
     #[arg(long)]
     no_lookup: bool,
+
+    /// Leave out what is accepted
+    #[arg(short, long)]
+    quiet: bool,
 
     /// Exit with 1 if there is a finding or concern of this severity or a worse one: error, warning, note
     #[arg(long, value_name = "SEVERITY", hide_possible_values = true)]
@@ -93,9 +109,6 @@ pub(super) struct Args {
 
     #[command(flatten)]
     what_if: WhatIfArgs,
-
-    #[command(flatten)]
-    connection: ConnectionArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -130,40 +143,56 @@ impl From<Validate> for Validation {
     }
 }
 
-/// How one project ended.
-enum Ending {
-    Accepted,
-    Refused,
-    /// CoCalc cannot make the pod.
-    Unmade,
-    Unasked,
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("it is no number".to_owned()),
+    }
 }
 
-/// One project's answer.
-struct Answer {
-    project_id: String,
-    ending: Ending,
-    /// For stdout.
-    result: Option<Value>,
-    line: String,
-    findings: Vec<Finding>,
-    warnings: Vec<String>,
-    /// What could not be looked at.
+/// What is known of one project.
+enum Answer {
+    /// It cannot be rendered.
+    Error(String),
+    /// CoCalc itself cannot make the pod.
+    NotMade {
+        error: Value,
+        text: String,
+        findings: Vec<Finding>,
+    },
+    /// The server was asked.
+    Asked(Box<Asked>),
+}
+
+struct Asked {
+    outcome: Outcome,
+    concerns: Vec<Concern>,
     notes: Vec<String>,
-    /// For stderr: what went wrong before or instead of asking.
-    errors: Vec<String>,
-    refusal: String,
-    causes: Vec<String>,
+    findings: Vec<Finding>,
+    /// For `--report`.
+    report: Option<Value>,
+    /// The whole story, for one project.
+    lines: Vec<Line>,
+    /// For many: each cause in one line, with the words of the server.
+    causes: Vec<(Cause, String, String)>,
 }
 
-pub(super) fn dry_run(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
+pub(super) fn dry_run(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Result<Exit, CommandError> {
+    if args.sources.offline {
+        return Err(CommandError::usage(
+            "dry-run and --offline exclude each other: dry-run asks the API server",
+        )
+        .hint("patch-diff checks a pod offline"));
+    }
     let ids = args.projects.ids()?;
-    let sources = args.sources.read(ui, &args.what_if)?;
-    let site = site(ui, &sources, &args.sources, &args.what_if)?;
+    let need = Need::in_memory(&args.projects, &ids);
+    let mut sources = args.sources.read_for(ui, &args.what_if, Some(need))?;
+    let of = &args.sources;
+    sources.add_cluster(ui, connection, of, &args.projects, &ids, Purpose::DryRun)?;
+    let site = site(ui, &sources, of, &args.what_if)?;
     let Some(template) = site.template() else {
-        return Err(CommandError::usage("there is no template to render").hint(
-            "kubectl get configmap project-pod -o yaml | kubectl cocalc dry-run -f - …, or --example for the built-in one",
-        ));
+        return Err(no_template());
     };
     let selection = args.projects.select(ui, &sources, &ids)?;
     if selection
@@ -171,351 +200,526 @@ pub(super) fn dry_run(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
         .iter()
         .any(|subject| subject.project_id == STAND_IN)
     {
-        return Err(CommandError::usage(
-            "dry-run needs a project: the stand-in's placeholders have no values",
-        )
-        .hint("name a PROJECT, and give a file with `projects` by -f, or --unknown-project"));
+        return Err(
+            CommandError::usage("there is no project to ask about: the sources hold none")
+                .hint("name one, or give a source of projects: --database, -f, or --example"),
+        );
     }
-    let many = selection.many;
-    let mut told = Report::new(ui, many);
-    told.for_all(&check::template_findings(template));
-    let stdin_used = args.sources.filename.iter().any(|file| file.as_os_str() == "-")
-        || args
-            .what_if
-            .patch_file
-            .as_deref()
-            .is_some_and(|file| file.as_os_str() == "-");
-    let cluster = args.connection.connect(ui, stdin_used)?;
-    run(ui, args, &site, &cluster, &selection.subjects, many, told)
-}
-
-fn run(
-    ui: &Ui,
-    args: &Args,
-    site: &Site,
-    cluster: &Cluster,
-    subjects: &[Subject<'_>],
-    many: bool,
-    mut told: Report<'_>,
-) -> Result<Exit, CommandError> {
-    let (open, between, close) = frame(args, many);
-    let mut out = ui.stdout();
-    out.write_all(open)?;
-    let memory = RefCell::new(Memory::default());
-    let licenses_told = RefCell::new(Told::default());
-    let lookup = Concerns::new();
+    let Some(cluster) = &sources.cluster else {
+        return Err(CommandError::usage("there is no cluster to ask"));
+    };
     let session = cluster.session();
-    let mut tally = Tally::default();
-    let finished: Result<(), CommandError> = cluster.run(async {
-        let mut answers = stream::iter(subjects)
-            .map(|subject| {
-                let concerns = (!args.no_lookup).then_some(&lookup);
-                project(args, site, session, *subject, &memory, &licenses_told, concerns)
-            })
-            .buffered(args.concurrency.get());
-        while let Some(answer) = answers.next().await {
-            if many {
-                ui.progress("");
-            }
-            for error in &answer.errors {
-                told.error(&answer.project_id, error.clone());
-            }
-            told.add(&answer.project_id, answer.findings.clone());
-            for warning in &answer.warnings {
-                if many {
-                    let finding = Finding::new("dry-run", check::Severity::Warning, warning.as_str());
-                    told.add(&answer.project_id, vec![finding]);
-                } else {
-                    ui.warning(warning);
-                }
-            }
-            for note in &answer.notes {
-                ui.note(note);
-            }
-            tally.add(&answer);
-            if !many && !answer.refusal.is_empty() {
-                ui.plain(&answer.refusal);
-            }
-            if let Some(result) = &answer.result {
-                if tally.printed > 0 {
-                    out.write_all(between)?;
-                }
-                tally.printed += 1;
-                out.text(&shown(args, many, result))?;
-            } else if !answer.line.is_empty() {
-                out.text(&answer.line)?;
-            }
-            if many {
-                ui.progress(&format!("{} of {} projects", tally.count(), subjects.len()));
-            }
-        }
-        if many {
-            ui.progress("");
-        }
-        Ok(())
-    });
-    finished?;
-    out.write_all(close)?;
-    out.finish()?;
-    let worst = told.finish();
-    if many {
-        tally.tell(ui);
-    }
-    let mut exit = tally.exit();
-    if let Some(fail_on) = args.fail_on {
-        let found = worst.is_some_and(|worst| worst >= fail_on.into())
-            || (tally.warned && check::Severity::Warning >= fail_on.into());
-        if found {
-            exit = exit.worst(Exit::No);
-        }
-    }
-    Ok(exit)
+    let mut run = Run {
+        ui,
+        args,
+        many: selection.many,
+        report: Report::new(ui, selection.many),
+        out: ui.stdout(),
+        printed: 0,
+        exit: if sources.unreadable.is_empty() {
+            Exit::Done
+        } else {
+            Exit::Usage
+        },
+        refused: false,
+        worst: None,
+        warnings: Vec::new(),
+        causes: Vec::new(),
+        index: HashMap::new(),
+        count: Counts::default(),
+    };
+    let of_template = check::template_findings(template);
+    run.open()?;
+    let progress = selection.many.then(|| ui.progress(selection.subjects.len()));
+    let result = cluster.run(all(&mut run, progress, session, &site, &selection.subjects));
+    run.close()?;
+    result?;
+    run.finish(&of_template)
 }
 
-/// What became of all projects.
+/// Asks about all projects, several at once, and takes the answers in order.
+async fn all(
+    run: &mut Run<'_>,
+    mut progress: Option<Progress>,
+    session: &Session,
+    site: &Site,
+    subjects: &[Subject<'_>],
+) -> Result<(), CommandError> {
+    let (args, many) = (run.args, run.many);
+    let memory = RefCell::new(Memory::default());
+    let told = RefCell::new(Told::default());
+    let concerns = Concerns::new();
+    let context = Context {
+        args,
+        many,
+        session,
+        site,
+        memory: &memory,
+        told: &told,
+        concerns: &concerns,
+    };
+    let answers = stream::iter(subjects).map(|subject| {
+        let context = &context;
+        async move { (*subject, context.answer(*subject).await) }
+    });
+    let mut answers = answers.buffered(args.concurrency);
+    while let Some((subject, answer)) = answers.next().await {
+        if let Answer::Asked(asked) = &answer
+            && let Some(RequestError::Interrupted) = asked.outcome.error
+        {
+            return Err(RequestError::Interrupted.into());
+        }
+        if let Some(progress) = &mut progress {
+            progress.clear();
+        }
+        run.take(subject, answer)?;
+        if progress.is_some() && run.ui.stdout_width().is_some() {
+            // Else the line of the progress would stand before it.
+            run.out.flush()?;
+        }
+        if let Some(progress) = &mut progress {
+            progress.advance();
+        }
+    }
+    Ok(())
+}
+
+struct Context<'a> {
+    args: &'a Args,
+    many: bool,
+    session: &'a Session,
+    site: &'a Site,
+    memory: &'a RefCell<Memory>,
+    told: &'a RefCell<Told>,
+    concerns: &'a Concerns,
+}
+
+impl Context<'_> {
+    async fn answer(&self, subject: Subject<'_>) -> Answer {
+        let rendered = match self.site.render(subject) {
+            Ok(rendered) => rendered,
+            Err(error) => return Answer::Error(error.to_string()),
+        };
+        let findings = self.told.borrow_mut().findings(self.site, subject, &rendered);
+        let abort = self.site.assumptions().on_patch_error == OnPatchError::Abort;
+        if let Some(failure) = rendered.failure.as_ref().filter(|_| abort) {
+            return Answer::NotMade {
+                text: failure_text(&rendered, failure),
+                error: cocalc_error(&rendered).unwrap_or_default(),
+                findings,
+            };
+        }
+        let pod = match rendered.pod.to_value() {
+            Ok(pod) => pod,
+            Err(error) => {
+                return Answer::NotMade {
+                    text: format!("the patched pod cannot be sent: {error}"),
+                    error: json!({"message": error.to_string()}),
+                    findings,
+                };
+            }
+        };
+        Answer::Asked(Box::new(self.ask(&rendered, &pod, findings).await))
+    }
+
+    async fn ask(&self, rendered: &Rendered, pod: &Value, findings: Vec<Finding>) -> Asked {
+        let args = self.args;
+        let question = Question {
+            site: self.site,
+            rendered,
+            validation: args.validate.into(),
+            max_requests: args.max_requests,
+            want_pod: matches!(args.output, Some(Format::Yaml | Format::Json)),
+        };
+        let outcome = dry_run::ask(self.session, question, self.memory).await;
+        let namespace = self.session.namespace();
+        let (concerns, notes) = if outcome.accepted == Some(true) && !args.no_lookup {
+            let looked = self
+                .concerns
+                .of(self.session, namespace, self.site, rendered, pod);
+            looked.await
+        } else {
+            (Vec::new(), Vec::new())
+        };
+        let mut asked = Asked {
+            outcome,
+            concerns,
+            notes,
+            findings,
+            report: None,
+            lines: Vec::new(),
+            causes: Vec::new(),
+        };
+        let refused = asked.outcome.accepted == Some(false);
+        if args.report.is_none() && !refused {
+            return asked;
+        }
+        let explained = Explained::new(self.site, rendered);
+        if args.report.is_some() {
+            let told = dry_run::report::Told {
+                rendered,
+                explained: &explained,
+                outcome: &asked.outcome,
+                concerns: &asked.concerns,
+            };
+            asked.report = Some(report(&told));
+        } else {
+            let teller = Teller {
+                rendered,
+                explained: &explained,
+                namespace,
+                max_requests: args.max_requests,
+            };
+            if self.many {
+                let causes = teller.causes(&asked.outcome);
+                let told = causes.into_iter().flat_map(|(cause, problems)| {
+                    problems.into_iter().map(move |problem| (cause.clone(), problem))
+                });
+                asked.causes = told
+                    .map(|(cause, problem)| (cause, teller.short(problem), teller.words(problem)))
+                    .collect();
+            } else {
+                asked.lines = teller.refused(&asked.outcome);
+            }
+        }
+        asked
+    }
+}
+
 #[derive(Default)]
-struct Tally {
+struct Counts {
     accepted: usize,
     refused: usize,
-    unmade: usize,
-    unasked: usize,
-    printed: usize,
-    warned: bool,
-    dropped: bool,
-    /// Causes in the order in which they were found: kubectl's words with who is at fault, how many projects, the
-    /// first three.
-    causes: Vec<(String, String, usize, Vec<String>)>,
+    not_made: usize,
+    not_asked: usize,
 }
 
-impl Tally {
-    fn count(&self) -> usize {
-        self.accepted + self.refused + self.unmade + self.unasked
+/// A cause that several projects share.
+struct Shared {
+    head: String,
+    words: Vec<String>,
+    count: usize,
+    first: Vec<String>,
+    /// The last project that was counted.
+    last: String,
+}
+
+struct Run<'a> {
+    ui: &'a Ui,
+    args: &'a Args,
+    many: bool,
+    report: Report<'a>,
+    out: Output,
+    printed: usize,
+    exit: Exit,
+    /// Whether the server refuses a pod, or CoCalc cannot make it.
+    refused: bool,
+    /// The worst concern.
+    worst: Option<Severity>,
+    /// Warnings of the server, each told once.
+    warnings: Vec<String>,
+    causes: Vec<Shared>,
+    index: HashMap<(Cause, String), usize>,
+    count: Counts,
+}
+
+impl Run<'_> {
+    fn open(&mut self) -> Result<(), CommandError> {
+        if self.many {
+            match (self.args.report, self.args.output) {
+                (Some(ReportFormat::Json), _) => self.out.text("[\n")?,
+                (_, Some(Format::Json)) => self
+                    .out
+                    .text("{\n    \"apiVersion\": \"v1\",\n    \"items\": [\n")?,
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
-    fn add(&mut self, answer: &Answer) {
-        match answer.ending {
-            Ending::Accepted => self.accepted += 1,
-            Ending::Refused => self.refused += 1,
-            Ending::Unmade => self.unmade += 1,
-            Ending::Unasked => self.unasked += 1,
+    fn close(&mut self) -> Result<(), CommandError> {
+        if self.many {
+            match (self.args.report, self.args.output) {
+                (Some(ReportFormat::Json), _) => self.out.text("\n]\n")?,
+                (_, Some(Format::Json)) => self.out.text(
+                    "\n    ],\n    \"kind\": \"List\",\n    \"metadata\": {\n        \"resourceVersion\": \"\"\n    }\n}\n",
+                )?,
+                _ => {}
+            }
         }
-        self.warned |= !answer.warnings.is_empty();
-        self.dropped |= check::candidate_is_dropped(&answer.findings);
-        for cause in &answer.causes {
-            let at = match self.causes.iter().position(|(name, ..)| name == cause) {
-                Some(at) => at,
-                None => {
-                    self.causes
-                        .push((cause.clone(), answer.refusal.clone(), 0, Vec::new()));
-                    self.causes.len() - 1
+        self.out.flush()?;
+        Ok(())
+    }
+
+    fn take(&mut self, subject: Subject<'_>, answer: Answer) -> Result<(), CommandError> {
+        let id = subject.project_id;
+        match answer {
+            Answer::Error(error) => {
+                self.count.not_asked += 1;
+                self.exit = self.exit.worst(Exit::Usage);
+                if self.args.report.is_some() {
+                    return self.print_report(&unasked(id, "error", &Value::from(error)));
                 }
+                self.report.error(id, error);
+            }
+            Answer::NotMade {
+                error,
+                text,
+                findings,
+            } => {
+                self.count.not_made += 1;
+                self.refused = true;
+                self.exit = self.exit.worst(Exit::No);
+                self.report.add(id, findings);
+                if self.args.report.is_some() {
+                    return self.print_report(&unasked(id, "cocalc_error", &error));
+                }
+                if self.many && self.args.output.is_none() {
+                    self.out
+                        .text(&format!("pod/project-{id} cannot be made by CoCalc\n"))?;
+                }
+                self.report
+                    .error(id, format!("CoCalc cannot make the pod: {text}"));
+            }
+            Answer::Asked(asked) => self.take_asked(id, &asked)?,
+        }
+        Ok(())
+    }
+
+    /// The verdict first: a refusal begins with kubectl's words. Findings follow.
+    fn take_asked(&mut self, id: &str, asked: &Asked) -> Result<(), CommandError> {
+        self.verdict(id, asked)?;
+        self.report.add(id, asked.findings.clone());
+        for concern in &asked.concerns {
+            self.worst = self.worst.max(Some(Concern::SEVERITY));
+            if asked.report.is_some() {
+                continue;
+            }
+            self.report.add(
+                id,
+                vec![Finding::new(
+                    "concern",
+                    Concern::SEVERITY,
+                    format!("{}: {}", concern.field, concern.message),
+                )],
+            );
+        }
+        Ok(())
+    }
+
+    fn verdict(&mut self, id: &str, asked: &Asked) -> Result<(), CommandError> {
+        let outcome = &asked.outcome;
+        match (outcome.accepted, &outcome.error) {
+            (_, Some(_)) | (None, None) => {
+                self.count.not_asked += 1;
+                self.exit = self.exit.worst(Exit::Usage);
+            }
+            (Some(true), None) => self.count.accepted += 1,
+            (Some(false), None) => {
+                self.count.refused += 1;
+                self.refused = true;
+                self.exit = self.exit.worst(Exit::No);
+            }
+        }
+        if let Some(report) = &asked.report {
+            if !(self.args.quiet && outcome.accepted == Some(true)) {
+                self.print_report(report)?;
+            }
+            return Ok(());
+        }
+        for warning in &outcome.warnings {
+            if !self.warnings.contains(warning) {
+                self.ui.server_warning(warning);
+                self.warnings.push(warning.clone());
+            }
+        }
+        for note in &asked.notes {
+            self.ui.note(note);
+        }
+        if let Some(error) = &outcome.error {
+            if self.many {
+                self.report.error(id, error.to_string());
+            } else {
+                self.ui.plain(&error.to_string());
+                if let Some(hint) = error.hint() {
+                    self.ui.hint(&hint);
+                }
+            }
+            return Ok(());
+        }
+        if outcome.accepted == Some(true) {
+            return self.accepted(id, outcome);
+        }
+        if self.many {
+            self.refused_of_many(id, asked)
+        } else {
+            for line in &asked.lines {
+                match line.kind {
+                    LineKind::Plain => self.ui.clean_line(&line.text),
+                    LineKind::Cause => self.ui.head_line(&line.text),
+                    LineKind::Hint => self.ui.hint_line(&line.text),
+                }
+            }
+            Ok(())
+        }
+    }
+
+    fn accepted(&mut self, id: &str, outcome: &Outcome) -> Result<(), CommandError> {
+        match (self.args.output, &outcome.pod) {
+            (None, _) if self.args.quiet => {}
+            (None, _) if outcome.running => self.out.text(&format!(
+                "pod/project-{id} accepted (server dry run; it is running now)\n"
+            ))?,
+            (None, _) => self
+                .out
+                .text(&format!("pod/project-{id} created (server dry run)\n"))?,
+            (Some(Format::Name), _) => self.out.text(&format!("pod/project-{id}\n"))?,
+            (Some(format), Some(pod)) => {
+                let pod = without_managed_fields(pod);
+                let between = match format {
+                    Format::Json => ",\n",
+                    _ => YAML_DOCUMENT_SEPARATOR,
+                };
+                if self.printed > 0 {
+                    self.out.text(between)?;
+                }
+                let text = match format {
+                    Format::Json if self.many => {
+                        let text = json_output::pretty(&pod);
+                        let indented: Vec<String> = text
+                            .trim_end()
+                            .lines()
+                            .map(|line| format!("        {line}"))
+                            .collect();
+                        indented.join("\n")
+                    }
+                    Format::Json => json_output::pretty(&pod),
+                    _ => yaml::write(&pod),
+                };
+                self.out.text(&text)?;
+                self.printed += 1;
+            }
+            (Some(_), None) => {}
+        }
+        Ok(())
+    }
+
+    fn refused_of_many(&mut self, id: &str, asked: &Asked) -> Result<(), CommandError> {
+        let mut heads: Vec<&str> = Vec::new();
+        for (cause, head, words) in &asked.causes {
+            if !heads.contains(&head.as_str()) {
+                heads.push(head);
+            }
+            let next = self.causes.len();
+            let at = *self.index.entry((cause.clone(), head.clone())).or_insert(next);
+            if at == next {
+                self.causes.push(Shared {
+                    head: head.clone(),
+                    words: Vec::new(),
+                    count: 0,
+                    first: Vec::new(),
+                    last: String::new(),
+                });
+            }
+            let Some(shared) = self.causes.get_mut(at) else {
+                continue;
             };
-            if let Some((_, _, count, first)) = self.causes.get_mut(at) {
-                *count += 1;
-                if first.len() < 3 {
-                    first.push(answer.project_id.clone());
+            if shared.words.len() < 3 && !shared.words.contains(words) {
+                shared.words.push(words.clone());
+            }
+            if shared.last != id {
+                shared.count += 1;
+                id.clone_into(&mut shared.last);
+                if shared.first.len() < 3 {
+                    shared.first.push(id.to_owned());
                 }
             }
         }
+        if self.args.output.is_none() {
+            let text = format!(
+                "pod/project-{id} refused (server dry run): {}\n",
+                heads.join("; ")
+            );
+            self.out.text(&text)?;
+        }
+        Ok(())
     }
 
-    fn exit(&self) -> Exit {
-        if self.unasked > 0 {
-            Exit::Usage
-        } else if self.refused + self.unmade > 0 || self.dropped {
+    fn print_report(&mut self, report: &Value) -> Result<(), CommandError> {
+        match self.args.report {
+            Some(ReportFormat::Jsonl) => {
+                self.out.text(&json_output::compact(report))?;
+                self.out.text("\n")?;
+            }
+            _ => {
+                if self.printed > 0 {
+                    self.out.text(",\n")?;
+                }
+                let text = json_output::pretty(report);
+                self.out.text(if self.many { text.trim_end() } else { &text })?;
+            }
+        }
+        self.printed += 1;
+        Ok(())
+    }
+
+    fn finish(mut self, of_template: &[Finding]) -> Result<Exit, CommandError> {
+        self.out.finish()?;
+        self.report.for_all(of_template);
+        for shared in &self.causes {
+            self.ui.head_line(&shared.head);
+            for words in &shared.words {
+                self.ui.clean_line(&escape::fold(&format!("  {words}"), 80, 4));
+            }
+            let more = if shared.count > shared.first.len() {
+                ", …"
+            } else {
+                ""
+            };
+            let s = if shared.count == 1 { "" } else { "s" };
+            self.ui.clean_line(&format!(
+                "  {} project{s}: {}{more}",
+                shared.count,
+                shared.first.join(", ")
+            ));
+        }
+        let worst = self.report.finish().max(self.worst);
+        if self.many && self.args.report.is_none() {
+            let Counts {
+                accepted,
+                refused,
+                not_made,
+                not_asked,
+            } = self.count;
+            let all = accepted + refused + not_made + not_asked;
+            let s = if all == 1 { "" } else { "s" };
+            let mut text = format!(
+                "{all} project{s}: {accepted} accepted, {refused} refused, {not_made} CoCalc cannot make"
+            );
+            if not_asked > 0 {
+                text.push_str(&format!(", {not_asked} not asked"));
+            }
+            self.ui.plain(&text);
+        }
+        let Some(fail_on) = self.args.fail_on else {
+            return Ok(self.exit);
+        };
+        let found = worst.is_some_and(|worst| worst >= fail_on.into());
+        Ok(if self.exit == Exit::Usage {
+            self.exit
+        } else if found || self.refused {
             Exit::No
         } else {
             Exit::Done
-        }
-    }
-
-    /// Each cause once, with the refusal of the first project that has it, then the sum.
-    fn tell(&self, ui: &Ui) {
-        let mut told: Vec<&str> = Vec::new();
-        for (cause, refusal, count, first) in &self.causes {
-            if !told.contains(&refusal.as_str()) {
-                ui.plain(refusal);
-                told.push(refusal);
-            }
-            let s = if *count == 1 { "" } else { "s" };
-            let more = if *count > first.len() { ", …" } else { "" };
-            ui.plain(&format!(
-                "{cause}: {count} project{s}: {}{more}\n",
-                first.join(", ")
-            ));
-        }
-        let s = if self.count() == 1 { "" } else { "s" };
-        let mut sum = format!("{} project{s}: {} accepted", self.count(), self.accepted);
-        if self.refused > 0 {
-            sum.push_str(&format!(", {} refused", self.refused));
-        }
-        if self.unmade > 0 {
-            sum.push_str(&format!(", {} CoCalc cannot make", self.unmade));
-        }
-        if self.unasked > 0 {
-            sum.push_str(&format!(", {} could not be asked about", self.unasked));
-        }
-        ui.plain(&sum);
+        })
     }
 }
 
-async fn project(
-    args: &Args,
-    site: &Site,
-    session: &Session,
-    subject: Subject<'_>,
-    memory: &RefCell<Memory>,
-    licenses_told: &RefCell<Told>,
-    lookup: Option<&Concerns>,
-) -> Answer {
-    let mut answer = Answer {
-        project_id: subject.project_id.to_owned(),
-        ending: Ending::Unasked,
-        result: None,
-        line: String::new(),
-        findings: Vec::new(),
-        warnings: Vec::new(),
-        notes: Vec::new(),
-        errors: Vec::new(),
-        refusal: String::new(),
-        causes: Vec::new(),
-    };
-    let rendered = match site.render(subject) {
-        Ok(rendered) => rendered,
-        Err(error) => {
-            let error = error.to_string();
-            if args.report.is_some() {
-                answer.result = Some(report::error_report(subject.project_id, &error));
-            }
-            answer.errors.push(error);
-            return answer;
-        }
-    };
-    answer.findings = licenses_told.borrow_mut().findings(site, subject, &rendered);
-    if let Some(failure) = &rendered.failure {
-        let told = failure_text(&rendered, failure);
-        if site.assumptions().on_patch_error == OnPatchError::Abort {
-            answer.ending = Ending::Unmade;
-            answer.errors.push(format!("CoCalc cannot make the pod: {told}"));
-            if args.report.is_some() {
-                answer.result = Some(report::cocalc_report(subject.project_id, &rendered, failure));
-            }
-            return answer;
-        }
-        answer.errors.push(format!(
-            "a patch fails, and the pod is sent all the same (assumptions.on_patch_error): {told}"
-        ));
+/// As kubectl prints it.
+fn without_managed_fields(pod: &Value) -> Value {
+    let mut pod = pod.clone();
+    if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
     }
-    if let Err(error) = rendered.pod.to_value() {
-        let error = format!("the patched pod cannot be sent: {error}");
-        answer.ending = Ending::Unmade;
-        if args.report.is_some() {
-            answer.result = Some(report::unsendable_report(subject.project_id, &error));
-        }
-        answer.errors.push(error);
-        return answer;
-    }
-    let question = Question {
-        site,
-        rendered: &rendered,
-        validation: args.validate.into(),
-        max_requests: args.max_requests.get(),
-        want_pod: matches!(args.output, Some(Format::Yaml | Format::Json)),
-    };
-    let outcome = ask(session, question, memory).await;
-    let mut concerns = Vec::new();
-    if let (Some(lookup), Some(true), Ok(pod)) = (lookup, outcome.accepted, rendered.pod.to_value()) {
-        (concerns, answer.notes) = lookup
-            .of(session, session.namespace(), site, &rendered, &pod)
-            .await;
-    }
-    tell(args, site, &rendered, &outcome, &concerns, &mut answer);
-    answer
-}
-
-fn tell(
-    args: &Args,
-    site: &Site,
-    rendered: &Rendered,
-    outcome: &Outcome,
-    concerns: &[Concern],
-    answer: &mut Answer,
-) {
-    let name = rendered
-        .pod
-        .to_value()
-        .ok()
-        .and_then(|pod| Some(pod.pointer("/metadata/name")?.as_str()?.to_owned()))
-        .unwrap_or_else(|| format!("project-{}", rendered.project_id));
-    answer.warnings.clone_from(&outcome.warnings);
-    let told = concerns
-        .iter()
-        .map(|concern| format!("{}: {}", concern.field, concern.message));
-    answer.warnings.extend(told);
-    answer.ending = match outcome.accepted {
-        Some(true) => Ending::Accepted,
-        Some(false) => Ending::Refused,
-        None => Ending::Unasked,
-    };
-    if let Some(error) = &outcome.error {
-        let error = error.to_string();
-        answer
-            .errors
-            .push(error.strip_prefix("error: ").unwrap_or(&error).to_owned());
-    }
-    if outcome.accepted == Some(false) || !outcome.rounds.is_empty() {
-        answer.refusal = text::refusal(outcome, site, rendered);
-        answer.causes = text::cause_names(outcome, rendered);
-    }
-    let accepted = outcome.accepted == Some(true);
-    if args.report.is_some() {
-        if !(args.quiet && accepted) {
-            let explained = Explained::new(site, rendered);
-            answer.result = Some(report::report(
-                &rendered.project_id,
-                outcome,
-                &explained,
-                concerns,
-            ));
-        }
-        return;
-    }
-    if !accepted || (args.quiet && args.output.is_none()) {
-        return;
-    }
-    match args.output {
-        Some(Format::Yaml | Format::Json) => answer.result.clone_from(&outcome.pod),
-        Some(Format::Name) => answer.line = format!("pod/{}\n", escape::line(&name)),
-        None if outcome.running => {
-            answer.line = format!(
-                "pod/{} accepted (server dry run; it is running now)\n",
-                escape::line(&name)
-            );
-        }
-        None => answer.line = format!("pod/{} created (server dry run)\n", escape::line(&name)),
-    }
-}
-
-fn shown(args: &Args, many: bool, value: &Value) -> String {
-    match (args.output, args.report) {
-        (_, Some(ReportFormat::Jsonl)) => format!("{}\n", json_output::compact(value)),
-        (_, Some(ReportFormat::Json)) if many => indented(&json_output::pretty(value), 1),
-        (Some(Format::Json), _) if many => indented(&json_output::pretty(value), 2),
-        (Some(Format::Yaml), _) => yaml::write(value),
-        _ => json_output::pretty(value),
-    }
-}
-
-/// What stands before, between and after the results.
-fn frame(args: &Args, many: bool) -> (&'static [u8], &'static [u8], &'static [u8]) {
-    match (args.output, args.report) {
-        (Some(Format::Yaml), _) if many => (b"", YAML_DOCUMENT_SEPARATOR.as_bytes(), b""),
-        (_, Some(ReportFormat::Json)) if many => (b"[\n", b",\n", b"\n]\n"),
-        (Some(Format::Json), _) if many => (
-            b"{\n    \"apiVersion\": \"v1\",\n    \"items\": [\n",
-            b",\n",
-            b"\n    ],\n    \"kind\": \"List\",\n    \"metadata\": {\n        \"resourceVersion\": \"\"\n    }\n}\n",
-        ),
-        _ => (b"", b"", b""),
-    }
+    pod
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, process::ExitCode};
 
-use crate::output::ui::OutputError;
+use crate::{cluster::RequestError, output::ui::OutputError};
 
 /// The exit codes that scripts rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +14,8 @@ pub enum Exit {
     No = 1,
     /// The command line, a file or a row of it is wrong, or there is nothing to answer from.
     Usage = 2,
+    /// The user pressed Ctrl-C.
+    Interrupted = 130,
 }
 
 impl Exit {
@@ -41,6 +43,8 @@ pub struct CommandError {
     pub hint: Option<String>,
     /// Whether stdout was closed by its reader (`| head`): a quiet success.
     pub broken_pipe: bool,
+    /// Whether the message is kubectl's own text, prefix included, and is printed as it is.
+    pub plain: bool,
 }
 
 impl CommandError {
@@ -51,6 +55,7 @@ impl CommandError {
             message: message.to_string(),
             hint: None,
             broken_pipe: false,
+            plain: false,
         }
     }
 
@@ -72,6 +77,21 @@ impl From<OutputError> for CommandError {
     }
 }
 
+impl From<RequestError> for CommandError {
+    fn from(error: RequestError) -> Self {
+        let exit = match &error {
+            RequestError::Interrupted => Exit::Interrupted,
+            _ => Exit::Usage,
+        };
+        Self {
+            exit,
+            plain: true,
+            hint: error.hint(),
+            ..Self::usage(error)
+        }
+    }
+}
+
 impl From<std::io::Error> for CommandError {
     /// Only the standard output is written with `io::Write`.
     fn from(error: std::io::Error) -> Self {
@@ -84,9 +104,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_the_cluster_says_is_shown_as_it_is() {
+        let error = CommandError::from(RequestError::Failed(
+            "Unable to connect to the server: EOF".to_owned(),
+        ));
+        assert_eq!(error.message, "Unable to connect to the server: EOF");
+        assert!(error.plain && error.exit == Exit::Usage);
+        let error = CommandError::from(RequestError::Interrupted);
+        assert_eq!((&*error.message, error.exit), ("interrupted", Exit::Interrupted));
+    }
+
+    #[test]
     fn the_worst_exit_code_wins() {
         assert_eq!(Exit::No.worst(Exit::Done), Exit::No);
         assert_eq!(Exit::No.worst(Exit::Usage), Exit::Usage);
+        assert_eq!(Exit::Interrupted.worst(Exit::Usage), Exit::Interrupted);
         assert_eq!([Exit::Done as u8, Exit::No as u8, Exit::Usage as u8], [0, 1, 2]);
+        assert_eq!(Exit::Interrupted as u8, 130);
     }
 }

@@ -7,17 +7,26 @@ use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use crate::output::ui::{ColorChoice, Ui};
 
 mod calibrate;
+mod candidates;
+mod cluster;
+mod complete;
+mod completion;
 mod connection;
+mod database;
+mod debug;
 mod dry_run;
 mod editor;
 mod exit;
 mod external_diff;
+mod licenses;
+mod man;
 mod parallel;
 mod patch_diff;
 mod quota;
 mod render;
 mod report;
 mod select;
+mod snapshot;
 mod sources;
 mod version;
 
@@ -51,6 +60,9 @@ struct Cli {
         hide_possible_values = true
     )]
     color: Color,
+
+    #[command(flatten)]
+    connection: connection::ConnectionArgs,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -66,12 +78,23 @@ enum Command {
     PatchDiff(Box<patch_diff::Args>),
     DryRun(Box<dry_run::Args>),
     Quota(Box<quota::Args>),
+    Debug(Box<debug::Args>),
+    Licenses(Box<licenses::Args>),
+    Snapshot(Box<snapshot::Args>),
+    Completion(completion::Args),
     Version(version::Args),
+    #[command(hide = true)]
+    Man(man::Args),
 }
 
 /// Parses a command line, runs it, and says how it ended. All output goes through one [`Ui`].
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
+    if args.get(1).is_some_and(|arg| arg == complete::WORD) {
+        let words = args.get(2..).unwrap_or_default();
+        // Whoever asks for candidates is typing: no message helps.
+        return complete::complete(&Ui::new(ColorChoice::Never), Cli::command(), words).unwrap_or(Exit::No);
+    }
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &args),
@@ -81,16 +104,28 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         Color::Always => ColorChoice::Always,
         Color::Never => ColorChoice::Never,
     });
-    let result = match &cli.command {
-        Command::Render(args) => render::render(&ui, args),
-        Command::PatchDiff(args) => patch_diff::patch_diff(&ui, args),
-        Command::DryRun(args) => dry_run::dry_run(&ui, args),
+    let result = cli.connection.check().and_then(|()| match &cli.command {
+        Command::Render(args) => render::render(&ui, &cli.connection, args),
+        Command::PatchDiff(args) => patch_diff::patch_diff(&ui, &cli.connection, args),
+        Command::DryRun(args) => dry_run::dry_run(&ui, &cli.connection, args),
         Command::Quota(args) => quota::quota(&ui, args),
+        Command::Debug(args) => debug::debug(&ui, &cli.connection, args),
+        Command::Licenses(args) => licenses::licenses(&ui, args),
+        Command::Snapshot(args) => snapshot::snapshot(&ui, &cli.connection, args),
+        Command::Completion(args) => completion::completion(&ui, &Cli::command(), args),
         Command::Version(args) => version::version(&ui, args),
-    };
+        Command::Man(args) => man::man(Cli::command(), args),
+    });
     match result {
-        Ok(exit) => exit,
+        Ok(exit) => cli.connection.verdict(&ui, exit),
         Err(error) if error.broken_pipe => Exit::Done,
+        Err(error) if error.plain => {
+            ui.plain(&error.message);
+            if let Some(hint) = &error.hint {
+                ui.hint(hint);
+            }
+            error.exit
+        }
         Err(error) => {
             ui.error(&error.message, error.hint.as_deref());
             error.exit

@@ -38,12 +38,15 @@ use crate::{
 
 use super::{
     CommandError, Exit, calibrate,
+    cluster::Purpose,
+    connection::ConnectionArgs,
+    database::Need,
     editor::{self, Edited},
     external_diff::ExternalDiff,
     render::failure_text,
     report::{FailOn, Report},
     select::ProjectArgs,
-    sources::{SourceArgs, Sources, WhatIfArgs, input, site_with},
+    sources::{SourceArgs, Sources, WhatIfArgs, input, no_template, site_with},
 };
 
 /// Show what patches change in a project's pod, or make the patch that an edit needs
@@ -64,17 +67,21 @@ use super::{
   kubectl cocalc patch-diff --example --patch-file label.json
 
   # The patch for an edit of a live pod, as the text of a license's field
-  kubectl get pod -o json project-UUID > p1.json; cp p1.json p2.json; vi p2.json
-  kubectl cocalc patch-diff --example --before p1.json --after p2.json -o license
+  kubectl get pod project-11111111-1111-4111-8111-111111111111 -o json > p1.json
+  cp p1.json p2.json; vi p2.json
+  kubectl cocalc patch-diff --example --before p1.json --after p2.json \\
+    -o license
 
   # The same with an editor on the rendered pod
   kubectl cocalc patch-diff --example --edit -o license
 
   # Will the patches still work with the next template?
-  kubectl cocalc patch-diff -f site.yaml --all --new-template project-pod-next.yaml
+  kubectl cocalc patch-diff -f project-pod.yaml -f site.yaml --all \\
+    --new-template project-pod-next.yaml
 
-  # Which assumptions about CoCalc make the rendered pod equal to the running one?
-  kubectl get pod -o json project-UUID | kubectl cocalc patch-diff -f site.yaml -f - --live --calibrate UUID")]
+  # Which assumptions about CoCalc make the rendered pod equal the running one?
+  kubectl get pod project-11111111-1111-4111-8111-111111111111 -o json | \\
+    kubectl cocalc patch-diff -f site.yaml -f - --live --calibrate")]
 pub(super) struct Args {
     #[command(flatten)]
     projects: ProjectArgs,
@@ -100,7 +107,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["live", "edit", "new_template"])]
     after: Option<PathBuf>,
 
-    /// Compare the live pod (given by -f) with the rendered one: what a restart would change
+    /// Compare the live pod with the rendered one: what a restart would change
     #[arg(long, conflicts_with_all = ["edit", "new_template"])]
     live: bool,
 
@@ -193,24 +200,27 @@ struct PatchReport {
     fails: bool,
 }
 
-pub(super) fn patch_diff(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
+pub(super) fn patch_diff(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Result<Exit, CommandError> {
     if args.rules {
         return print_rules(ui);
     }
     let ids = args.projects.ids()?;
     if args.calibrate {
-        return calibrated(ui, args, &ids);
+        return calibrated(ui, connection, args, &ids);
     }
+    let mut incomplete = false;
     let comparisons = match (&args.before, &args.after) {
-        (Some(before), after) => vec![files(ui, args, before, after.as_deref(), &ids)?],
-        (None, _) => projects(ui, args, &ids)?,
+        (Some(before), after) => vec![files(ui, connection, args, before, after.as_deref(), &ids)?],
+        (None, _) => projects(ui, connection, args, &ids, &mut incomplete)?,
     };
-    print(ui, args, comparisons)
+    let exit = print(ui, args, comparisons)?;
+    Ok(if incomplete { exit.worst(Exit::Usage) } else { exit })
 }
 
 /// `--before FILE`, with `--after FILE` or a patch.
 fn files(
     ui: &Ui,
+    connection: &ConnectionArgs,
     args: &Args,
     before: &Path,
     after: Option<&Path>,
@@ -238,8 +248,14 @@ fn files(
             )));
         }
         comparison.project_id = own.clone();
-        if !args.sources.filename.is_empty() || args.sources.example {
-            let mut sources = args.sources.read(ui, &args.what_if)?;
+        let of = &args.sources;
+        if !of.filename.is_empty() || of.example || of.database.is_some() || !ids.is_empty() {
+            let named: Vec<String> = ids.iter().cloned().chain(own.clone()).take(1).collect();
+            let need = Need::in_memory(&args.projects, &named);
+            let mut sources = of.read_for(ui, &args.what_if, Some(need))?;
+            if !ids.is_empty() {
+                sources.add_cluster(ui, connection, of, &args.projects, ids, Purpose::Render)?;
+            }
             // The live pod itself is a source of the placeholders' values.
             sources.snapshot.live_pods.insert(0, before_value.clone());
             let rendered = render_base(ui, args, &sources, own.as_deref())?;
@@ -389,8 +405,13 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
 }
 
 /// `--calibrate`
-fn calibrated(ui: &Ui, args: &Args, ids: &[String]) -> Result<Exit, CommandError> {
-    let sources = read_with_template(ui, args)?;
+fn calibrated(
+    ui: &Ui,
+    connection: &ConnectionArgs,
+    args: &Args,
+    ids: &[String],
+) -> Result<Exit, CommandError> {
+    let sources = read_with_template(ui, connection, args, ids)?;
     let what_if = args.what_if.resolve(ui, &sources.snapshot)?;
     let site = site_with(&sources, &args.sources, what_if, args.what_if.stored)?;
     let selection = args.projects.select(ui, &sources, ids)?;
@@ -402,18 +423,36 @@ fn calibrated(ui: &Ui, args: &Args, ids: &[String]) -> Result<Exit, CommandError
     })
 }
 
-fn read_with_template(ui: &Ui, args: &Args) -> Result<Sources, CommandError> {
-    let sources = args.sources.read(ui, &args.what_if)?;
-    if sources.snapshot.template.is_none() {
-        return Err(CommandError::usage("there is no template to render").hint(
-            "kubectl get configmap project-pod -o yaml | kubectl cocalc patch-diff -f - …, or --example for the built-in one",
+fn read_with_template(
+    ui: &Ui,
+    connection: &ConnectionArgs,
+    args: &Args,
+    ids: &[String],
+) -> Result<Sources, CommandError> {
+    if args.live && args.sources.offline {
+        return Err(CommandError::usage(
+            "--live and --offline exclude each other: live pods are in the cluster",
         ));
+    }
+    let purpose = if args.live { Purpose::Live } else { Purpose::Render };
+    let need = Need::in_memory(&args.projects, ids);
+    let mut sources = args.sources.read_for(ui, &args.what_if, Some(need))?;
+    sources.add_cluster(ui, connection, &args.sources, &args.projects, ids, purpose)?;
+    if sources.snapshot.template.is_none() {
+        return Err(no_template());
     }
     Ok(sources)
 }
 
-fn projects(ui: &Ui, args: &Args, ids: &[String]) -> Result<Vec<Comparison>, CommandError> {
-    let sources = read_with_template(ui, args)?;
+fn projects(
+    ui: &Ui,
+    connection: &ConnectionArgs,
+    args: &Args,
+    ids: &[String],
+    incomplete: &mut bool,
+) -> Result<Vec<Comparison>, CommandError> {
+    let sources = read_with_template(ui, connection, args, ids)?;
+    *incomplete = !sources.unreadable.is_empty();
     let makes = args.edit || args.after.is_some();
     let what_if = if makes {
         without_patch_of(args, ui, &sources)?
@@ -469,7 +508,7 @@ fn project(
                 "project {} has no live pod in the sources",
                 subject.project_id
             ))
-            .hint("kubectl get pod -o json project-UUID | kubectl cocalc patch-diff --live -f - …"));
+            .hint("it does not run; patch-diff without --live shows what its patches change"));
         };
         let pod = if site.assumptions().on_patch_error == OnPatchError::Abort {
             pod_of(&rendered)?
@@ -865,7 +904,7 @@ impl Comparison {
                 let findings: Vec<Value> = own
                     .map(|(_, finding)| Value::Object(finding_json(finding)))
                     .collect();
-                json!({"op": operation.op(), "path": operation.path(), "effect": effect_name(*effect), "findings": findings})
+                json!({"op": operation.op(), "path": operation.path(), "effect": effect.as_str(), "findings": findings})
             };
             patch.operations.iter().enumerate().map(operation).collect()
         };
@@ -1053,20 +1092,6 @@ fn short(patch: &Patch) -> String {
         patch.title.clone()
     } else {
         patch.license.get(..8).unwrap_or(&patch.license).to_owned()
-    }
-}
-
-fn effect_name(effect: Effect) -> &'static str {
-    match effect {
-        Effect::Added => "added",
-        Effect::Replaced => "replaced",
-        Effect::Removed => "removed",
-        Effect::Moved => "moved",
-        Effect::Copied => "copied",
-        Effect::Tested => "tested",
-        Effect::Nothing => "nothing",
-        Effect::Failed => "failed",
-        Effect::NotReached => "not reached",
     }
 }
 
@@ -1416,10 +1441,7 @@ fn site_of_new_template(ui: &Ui, args: &Args, sources: &Sources, file: &Path) ->
     }
     let mut snapshot = sources.snapshot.clone();
     snapshot.template = Some(template);
-    let sources = Sources {
-        snapshot,
-        projects_from: sources.projects_from.clone(),
-    };
+    let sources = Sources::of(snapshot, sources.projects_from.clone());
     let what_if = args.what_if.resolve(ui, &sources.snapshot)?;
     site_with(&sources, &args.sources, what_if, args.what_if.stored)
 }

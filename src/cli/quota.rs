@@ -14,7 +14,7 @@ use crate::{
 
 use super::{
     CommandError, Exit,
-    parallel::{ordered, own_site},
+    database::Need,
     report::Report,
     select::ProjectArgs,
     sources::{SourceArgs, WhatIfArgs, site},
@@ -68,8 +68,8 @@ enum Format {
     Yaml,
 }
 
-struct Answer<'a> {
-    project_id: &'a str,
+struct Answer {
+    project_id: String,
     text: String,
     findings: Vec<Finding>,
     candidate_dropped: bool,
@@ -78,7 +78,13 @@ struct Answer<'a> {
 
 pub(super) fn quota(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
     let ids = args.projects.ids()?;
-    let sources = args.sources.read(ui, &args.what_if)?;
+    let need = Need {
+        projects: &args.projects,
+        ids: &ids,
+        streams: true,
+        run_quota: args.output == Format::Table,
+    };
+    let sources = args.sources.read_for(ui, &args.what_if, Some(need))?;
     let site = site(ui, &sources, &args.sources, &args.what_if)?;
     let selection = args.projects.select(ui, &sources, &ids)?;
     let (many, width) = (selection.many, ui.stdout_width());
@@ -92,21 +98,19 @@ pub(super) fn quota(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
         _ => ("", "", ""),
     };
     out.write_all(open.as_bytes())?;
-    ordered(
-        &selection.subjects,
-        || own_site(&site, &selection.subjects),
-        |own, subject| {
-            answer(
-                own.as_ref().unwrap_or(&site),
-                *subject,
-                args.output,
-                (many, width),
-            )
+    selection.answers(
+        ui,
+        &site,
+        || (),
+        |site, (), subject| answer(site, subject, args.output, (many, width)),
+        |error| Answer {
+            error: Some(error.to_string()),
+            ..Answer::of(&error.project_id)
         },
-        |answer: Answer<'_>| -> Result<(), CommandError> {
-            report.add(answer.project_id, answer.findings);
+        |answer| {
+            report.add(&answer.project_id, answer.findings);
             if let Some(error) = answer.error {
-                report.error(answer.project_id, error);
+                report.error(&answer.project_id, error);
                 exit = exit.worst(Exit::Usage);
                 return Ok(());
             }
@@ -127,25 +131,26 @@ pub(super) fn quota(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
     Ok(exit)
 }
 
-fn answer<'a>(
-    site: &Site,
-    subject: Subject<'a>,
-    format: Format,
-    (many, width): (bool, Option<usize>),
-) -> Answer<'a> {
-    let mut answer = Answer {
-        project_id: subject.project_id,
-        text: String::new(),
-        findings: Vec::new(),
-        candidate_dropped: false,
-        error: None,
-    };
+impl Answer {
+    fn of(project_id: &str) -> Self {
+        Self {
+            project_id: project_id.to_owned(),
+            text: String::new(),
+            findings: Vec::new(),
+            candidate_dropped: false,
+            error: None,
+        }
+    }
+}
+
+fn answer(site: &Site, subject: Subject<'_>, format: Format, (many, width): (bool, Option<usize>)) -> Answer {
+    let mut answer = Answer::of(subject.project_id);
     let judged = match site.judge(subject) {
         Ok(Some(judged)) => judged,
         Ok(None) => {
             answer.error = Some(
-                "its licenses are unknown, since there is no source of projects; give a snapshot file with \
-                 `projects` by -f, or --example"
+                "its licenses are unknown, since there is no source of projects; give --database, a snapshot file \
+                 with `projects` by -f, or --example"
                     .to_owned(),
             );
             return answer;

@@ -14,17 +14,20 @@ use crate::{
 
 use super::{
     CommandError, Exit,
-    parallel::{ordered, own_site},
+    cluster::Purpose,
+    connection::ConnectionArgs,
+    database::Need,
     report::{FailOn, Report},
     select::ProjectArgs,
-    sources::{SourceArgs, WhatIfArgs, site},
+    sources::{SourceArgs, WhatIfArgs, no_template, site},
 };
 
 /// Show the Pod that CoCalc will create for a project
 ///
 /// Fills the template, judges the project's licenses as CoCalc's license hook does, computes the quota, puts it
 /// into the pod and applies the licenses' JSON Patches with fast-json-patch's semantics, in CoCalc's order.
-/// Nothing is contacted: everything comes from files (-f), standard input or the built-in example.
+/// What files (-f), --example and --database do not give comes from the cluster; with a template from a file no
+/// cluster is contacted.
 ///
 /// Exit codes: 0 done; 1 CoCalc itself could not make the pod, or a finding is as severe as --fail-on says;
 /// 2 wrong usage or input.
@@ -33,12 +36,13 @@ use super::{
   # The pod of the built-in example, with who wrote each field
   kubectl cocalc render --example --explain
 
-  # A project, with the template as it is in the cluster and the rest from a snapshot file
-  kubectl get configmap project-pod -o yaml | kubectl cocalc render -f - -f site.yaml \\
-    11111111-1111-4111-8111-111111111111
+  # A project, with the template of the cluster and the rest from a file
+  kubectl get configmap project-pod -o yaml | \\
+    kubectl cocalc render -f - -f site.yaml 11111111-1111-4111-8111-111111111111
 
   # What would one more license with this patch do?
-  kubectl cocalc render --example -p '[{\"op\":\"add\",\"path\":\"/metadata/labels/a\",\"value\":\"b\"}]'
+  kubectl cocalc render --example -p \\
+    '[{\"op\":\"add\",\"path\":\"/metadata/labels/a\",\"value\":\"b\"}]'
 
   # All projects, one JSON object a line
   kubectl cocalc render -f project-pod.yaml -f site.yaml --all -o jsonl")]
@@ -88,8 +92,8 @@ enum Format {
 }
 
 /// One project's answer.
-struct Answer<'a> {
-    project_id: &'a str,
+struct Answer {
+    project_id: String,
     /// What goes to stdout, if there is a pod.
     text: Vec<u8>,
     findings: Vec<Finding>,
@@ -99,17 +103,29 @@ struct Answer<'a> {
     patch_failed: bool,
 }
 
-pub(super) fn render(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
+pub(super) fn render(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Result<Exit, CommandError> {
     if args.explain && matches!(args.output, Format::Kyaml | Format::Name) {
         return Err(CommandError::usage("--explain goes with -o yaml, json or jsonl"));
     }
     let ids = args.projects.ids()?;
-    let sources = args.sources.read(ui, &args.what_if)?;
+    let need = Need {
+        projects: &args.projects,
+        ids: &ids,
+        streams: true,
+        run_quota: false,
+    };
+    let mut sources = args.sources.read_for(ui, &args.what_if, Some(need))?;
+    sources.add_cluster(
+        ui,
+        connection,
+        &args.sources,
+        &args.projects,
+        &ids,
+        Purpose::Render,
+    )?;
     let site = site(ui, &sources, &args.sources, &args.what_if)?;
     let Some(template) = site.template() else {
-        return Err(CommandError::usage("there is no template to render").hint(
-            "kubectl get configmap project-pod -o yaml | kubectl cocalc render -f - …, or --example for the built-in one",
-        ));
+        return Err(no_template());
     };
     let selection = args.projects.select(ui, &sources, &ids)?;
     let many = selection.many;
@@ -119,15 +135,21 @@ pub(super) fn render(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
     let (mut exit, mut patch_failed, mut printed) = (Exit::Done, false, 0_usize);
     let (open, between, close) = frame(args, many);
     out.write_all(open)?;
-    ordered(
-        &selection.subjects,
-        || (own_site(&site, &selection.subjects), Told::default()),
-        |(own, told), subject| answer(own.as_ref().unwrap_or(&site), *subject, args, many, told),
-        |answer: Answer<'_>| -> Result<(), CommandError> {
+    selection.answers(
+        ui,
+        &site,
+        Told::default,
+        |site, told, subject| answer(site, subject, args, many, told),
+        |error| Answer {
+            errors: vec![error.to_string()],
+            exit: Exit::Usage,
+            ..Answer::of(&error.project_id)
+        },
+        |answer| {
             for error in answer.errors {
-                report.error(answer.project_id, error);
+                report.error(&answer.project_id, error);
             }
-            report.add(answer.project_id, answer.findings);
+            report.add(&answer.project_id, answer.findings);
             exit = exit.worst(answer.exit);
             patch_failed |= answer.patch_failed;
             if !answer.text.is_empty() {
@@ -170,15 +192,21 @@ fn frame(args: &Args, many: bool) -> (&'static [u8], &'static [u8], &'static [u8
     }
 }
 
-fn answer<'a>(site: &Site, subject: Subject<'a>, args: &Args, many: bool, told: &mut Told) -> Answer<'a> {
-    let mut answer = Answer {
-        project_id: subject.project_id,
-        text: Vec::new(),
-        findings: Vec::new(),
-        errors: Vec::new(),
-        exit: Exit::Done,
-        patch_failed: false,
-    };
+impl Answer {
+    fn of(project_id: &str) -> Self {
+        Self {
+            project_id: project_id.to_owned(),
+            text: Vec::new(),
+            findings: Vec::new(),
+            errors: Vec::new(),
+            exit: Exit::Done,
+            patch_failed: false,
+        }
+    }
+}
+
+fn answer(site: &Site, subject: Subject<'_>, args: &Args, many: bool, told: &mut Told) -> Answer {
+    let mut answer = Answer::of(subject.project_id);
     let rendered = match site.render(subject) {
         Ok(rendered) => rendered,
         Err(error) => {

@@ -1,11 +1,15 @@
 //! Where things come from: the flags, and the snapshot that they give together.
 
-use std::path::{Path, PathBuf};
+use std::{
+    cell::Cell,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use jiff::Timestamp;
 
 use crate::{
+    cluster::Cluster,
     json::Json,
     output::ui::Ui,
     pipeline::{
@@ -13,10 +17,14 @@ use crate::{
         placeholders::{Placeholder, Values},
         what_if::{PatchText, WhatIf},
     },
-    snapshot::{self, Input, ReadOptions, Snapshot},
+    snapshot::{self, Input, Note, ReadOptions, Snapshot, postgres::RowError},
 };
 
-use super::{CommandError, select::resolve_license};
+use super::{
+    CommandError,
+    database::{self, FromDatabase, Need, OpenDatabase},
+    select::resolve_license,
+};
 
 /// Sources
 #[derive(Args, Debug, Default)]
@@ -30,9 +38,21 @@ pub(super) struct SourceArgs {
     #[arg(short, long = "filename", value_name = "FILE|DIR|-", value_delimiter = ',')]
     pub(super) filename: Vec<PathBuf>,
 
+    /// Read settings, licenses and projects from CoCalc's PostgreSQL, in a read-only transaction
+    ///
+    /// A URL, postgres://USER@HOST/DATABASE?sslmode=verify-full, or host=… dbname=… user=…; what it leaves out
+    /// comes from the PG* variables. Other users of this machine can see a password in the URL: PGPASSWORD or
+    /// ~/.pgpass keep it. COCALC_DATABASE_URL stands for the flag, unless -f gives projects or --example is given.
+    #[arg(long, value_name = "URL", conflicts_with = "example")]
+    pub(super) database: Option<String>,
+
     /// Use the built-in example: template, settings, licenses and one project
     #[arg(long)]
     pub(super) example: bool,
+
+    /// Contact no cluster and no database: files and --example are all there is
+    #[arg(long, conflicts_with = "database")]
+    pub(super) offline: bool,
 
     /// Take the template from this ConfigMap instead of project-pod, or from one key of it
     #[arg(long, value_name = "NAME[/KEY]")]
@@ -98,11 +118,36 @@ pub(super) struct Sources {
     pub(super) snapshot: Snapshot,
     /// What to call the source of projects in messages.
     pub(super) projects_from: String,
+    /// Projects of the database that were asked for and cannot be judged.
+    pub(super) unreadable: Vec<RowError>,
+    /// The database, where the projects of `--all` are still in it.
+    pub(super) open: Cell<Option<OpenDatabase>>,
+    /// The connection, once the cluster was a source.
+    pub(super) cluster: Option<Cluster>,
+}
+
+impl Sources {
+    /// A snapshot that holds all there is.
+    pub(super) fn of(snapshot: Snapshot, projects_from: String) -> Self {
+        Self {
+            snapshot,
+            projects_from,
+            unreadable: Vec::new(),
+            open: Cell::new(None),
+            cluster: None,
+        }
+    }
 }
 
 impl SourceArgs {
-    /// Reads everything that the flags name.
-    pub(super) fn read(&self, ui: &Ui, what_if: &WhatIfArgs) -> Result<Sources, CommandError> {
+    /// Reads what the flags name, and of a database the projects that the command needs; all of them if that is
+    /// not said.
+    pub(super) fn read_for(
+        &self,
+        ui: &Ui,
+        what_if: &WhatIfArgs,
+        need: Option<Need<'_>>,
+    ) -> Result<Sources, CommandError> {
         let stdin_flags = [
             (
                 self.filename.iter().filter(|f| f.as_os_str() == "-").count(),
@@ -126,27 +171,38 @@ impl SourceArgs {
             let message = format!("{} cannot both read standard input", names.join(" and "));
             return Err(CommandError::usage(message));
         }
-        let options = ReadOptions {
-            template_configmap: self.template_configmap.as_deref().map(configmap_key),
-        };
+        let options = self.read_options();
         let inputs: Vec<Input> = self.filename.iter().map(|file| input(file)).collect();
         let (files, notes) = snapshot::read_inputs(&inputs, &mut std::io::stdin().lock(), &options)
             .map_err(CommandError::usage)?;
-        for note in &notes {
-            if note.is_warning() {
-                ui.warning(&note.message);
-            } else {
-                ui.note(&note.message);
-            }
-        }
-        if let (Some(name), None) = (&self.template_configmap, &files.template) {
+        tell(ui, &notes);
+        if let (Some(name), None, true) = (&self.template_configmap, &files.template, self.offline) {
             return Err(CommandError::usage(format!(
-                "--template-configmap {name}: no ConfigMap of this name is in the files"
-            ))
-            .hint("kubectl get configmap NAME -o yaml | kubectl cocalc render -f - …"));
+                "--template-configmap {name}: no ConfigMap of this name is in the files, and --offline forbids to \
+                 ask the cluster"
+            )));
         }
         let from_files = files.has_projects;
-        let mut snapshot = if self.example {
+        let mut sources = Sources::of(Snapshot::default(), String::new());
+        let mut projects_from = Vec::new();
+        if from_files {
+            projects_from.push("the files given with -f".to_owned());
+        }
+        let mut snapshot = if let Some(url) =
+            database::url(self.database.as_deref(), self.example || self.offline, from_files)
+        {
+            let FromDatabase {
+                snapshot,
+                unreadable,
+                open,
+                name,
+            } = database::read(ui, &url, need, what_if, &files)?;
+            projects_from.push(format!("database {name}"));
+            sources.unreadable = unreadable;
+            sources.open = Cell::new(open);
+            files.overlay(snapshot)
+        } else if self.example {
+            projects_from.push("the example".to_owned());
             files.overlay(snapshot::example())
         } else {
             files
@@ -158,15 +214,40 @@ impl SourceArgs {
             })?;
             snapshot.now = Some(at);
         }
-        let projects_from = match (from_files, self.example) {
-            (true, true) => "the files given with -f and the example",
-            (true, false) => "the files given with -f",
-            _ => "the example",
-        };
         Ok(Sources {
             snapshot,
-            projects_from: projects_from.to_owned(),
+            projects_from: projects_from.join(" and "),
+            ..sources
         })
+    }
+
+    pub(super) fn read_options(&self) -> ReadOptions {
+        ReadOptions {
+            template_configmap: self.template_configmap.as_deref().map(configmap_key),
+        }
+    }
+
+    /// Whether `-f` takes the standard input.
+    pub(super) fn reads_stdin(&self) -> bool {
+        self.filename.iter().any(|file| file.as_os_str() == "-")
+    }
+}
+
+/// Only `--offline` leads here: the cluster either gives a template or an error of its own.
+pub(super) fn no_template() -> CommandError {
+    CommandError::usage("there is no template to render").hint(
+        "--offline forbids to ask the cluster; give the template with -f, or --example for the built-in one",
+    )
+}
+
+/// What was noticed while reading.
+pub(super) fn tell(ui: &Ui, notes: &[Note]) {
+    for note in notes {
+        if note.is_warning() {
+            ui.warning(&note.message);
+        } else {
+            ui.note(&note.message);
+        }
     }
 }
 
@@ -334,7 +415,8 @@ fn what_if(ui: &Ui, args: &WhatIfArgs, snapshot: &Snapshot) -> Result<WhatIf, Co
     }
     for id in &drop {
         let held = |row: &snapshot::Project| row.site_license.text().contains(id.as_str());
-        if snapshot.has_projects && !snapshot.projects.iter().any(held) {
+        let all_known = snapshot.has_projects && !snapshot.has_more_projects;
+        if all_known && !snapshot.projects.iter().any(held) {
             ui.note(&format!("--drop-license {id}: no project holds it"));
         }
     }

@@ -22,6 +22,8 @@ pub mod report;
 mod search;
 pub mod text;
 
+pub(crate) use places::places;
+
 pub use inquiry::{Blame, Memory, Outcome, Party, Problem, Question, Round, Unfinished, ask};
 
 /// Whoever can be asked about a pod; the one request of this room.

@@ -15,7 +15,7 @@ use super::{
 
 /// A place that may be at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// Where the value stands, or would stand.
     pub path: Path,
     /// Places that take part: of a collision the earlier one, of a request its limit.
@@ -32,7 +32,7 @@ impl From<Path> for Place {
 }
 
 /// The places that a fault may mean in this pod; `findings` is what the offline rules say of it.
-pub(super) fn places(fault: &Fault, pod: &Value, findings: &[PodFinding]) -> Vec<Place> {
+pub(crate) fn places(fault: &Fault, pod: &Value, findings: &[PodFinding]) -> Vec<Place> {
     match &fault.kind {
         Kind::Field | Kind::Namespace => of_field(fault, pod, findings),
         Kind::Unknown => fault

@@ -1,125 +1,118 @@
-//! The outcome as JSON.
+//! What `--report` prints: one object a project.
 
 use serde_json::{Map, Value, json};
 
 use crate::{
     output::explain::Explained,
-    pipeline::{Failure, Rendered, provenance::pointer},
+    pipeline::{Rendered, provenance::pointer},
 };
 
-use super::{
-    Blame, Outcome, Party,
-    concerns::Concern,
-    fault::{Fault, Kind},
-};
+use super::{Blame, Outcome, Party, Problem, concerns::Concern, fault::Kind};
 
-/// The report of a project that was asked about.
-pub fn report(project_id: &str, outcome: &Outcome, explained: &Explained<'_>, concerns: &[Concern]) -> Value {
-    let refusals = outcome
+/// What is known of one project.
+pub struct Told<'a> {
+    /// The project's pod.
+    pub rendered: &'a Rendered,
+    /// Names for those who wrote its fields.
+    pub explained: &'a Explained<'a>,
+    /// The server's verdict.
+    pub outcome: &'a Outcome,
+    /// What will keep it from running, although it is accepted.
+    pub concerns: &'a [Concern],
+}
+
+/// `{"project_id", "accepted", "requests", "refusals", "warnings", …}`
+pub fn report(told: &Told<'_>) -> Value {
+    let Told {
+        rendered, outcome, ..
+    } = told;
+    let refusals: Vec<Value> = outcome
         .problems()
-        .map(|problem| {
-            let fault = &problem.fault;
-            let mut entry = object(json!({
-                "layer": fault.layer.name(),
-                "code": fault.code,
-                "reason": fault.reason,
-                "message": fault.message,
-                "proved": problem.proved,
-                "blame": problem.blame.iter().flat_map(|blame| blame_json(blame, explained)).collect::<Vec<_>>(),
-            }));
-            if let Some(field) = &fault.field {
-                entry.insert("field".to_owned(), Value::from(field.as_str()));
-            }
-            if let Some(remark) = remark(fault) {
-                entry.insert("remark".to_owned(), Value::from(remark));
-            }
-            Value::Object(entry)
-        })
-        .collect::<Vec<_>>();
-    let mut report = object(json!({
-        "project_id": project_id,
-        "accepted": outcome.accepted,
-        "requests": outcome.requests,
-        "refusals": refusals,
-        "warnings": outcome.warnings,
-    }));
-    if !concerns.is_empty() {
-        let concerns = concerns.iter().map(Concern::to_json).collect();
+        .map(|problem| refusal(told.explained, problem))
+        .collect();
+    let mut report = Map::new();
+    report.insert("project_id".to_owned(), Value::from(rendered.project_id.as_str()));
+    report.insert("accepted".to_owned(), json!(outcome.accepted));
+    report.insert("requests".to_owned(), json!(outcome.requests));
+    report.insert("refusals".to_owned(), Value::Array(refusals));
+    report.insert("warnings".to_owned(), json!(outcome.warnings));
+    if outcome.accepted == Some(true) {
+        report.insert("running".to_owned(), Value::Bool(outcome.running));
+        let concerns = told.concerns.iter().map(Concern::to_json).collect();
         report.insert("concerns".to_owned(), Value::Array(concerns));
+    }
+    if outcome.accepted == Some(false) {
+        report.insert("complete".to_owned(), Value::Bool(outcome.unfinished.is_none()));
     }
     if let Some(error) = &outcome.error {
         report.insert("error".to_owned(), Value::from(error.to_string()));
     }
-    if let Some(unfinished) = outcome.unfinished {
-        report.insert("unfinished".to_owned(), Value::from(unfinished.text()));
-    }
     Value::Object(report)
 }
 
-/// The report of a project whose pod CoCalc cannot make.
-pub fn cocalc_report(project_id: &str, rendered: &Rendered, failure: &Failure) -> Value {
-    let patch = failure.patch.and_then(|patch| rendered.patches.get(patch));
-    let error = json!({
-        "license": patch.map(|patch| patch.license.as_str()),
-        "title": patch.map(|patch| patch.title.as_str()),
-        "operation": patch.map(|_| failure.operation),
-        "class": failure.class.name(),
-        "name": failure.name,
-        "message": failure.message,
-    });
-    json!({
-        "project_id": project_id, "accepted": false, "requests": 0, "refusals": [], "warnings": [],
-        "cocalc_error": error,
-    })
-}
-
-/// The report of a project that could not be asked about at all.
-pub fn error_report(project_id: &str, error: &str) -> Value {
-    json!({
-        "project_id": project_id, "accepted": null, "requests": 0, "refusals": [], "warnings": [], "error": error,
-    })
-}
-
-/// What to add to a fault that CoCalc itself would never see.
-pub fn remark(fault: &Fault) -> Option<&'static str> {
-    (fault.kind == Kind::Unknown)
-        .then_some("CoCalc's own request is accepted, and the field is dropped without a word")
-}
-
-fn blame_json(blame: &Blame, explained: &Explained<'_>) -> Vec<Value> {
-    let at = blame.at.as_deref().map(pointer);
-    let writer = match &blame.party {
-        Party::Cluster => return vec![json!({"by": "cluster"})],
-        Party::Injected => return vec![json!({"by": "injected", "path": at.unwrap_or_default()})],
-        Party::Writer(writer) => writer,
+/// The report of a pod that CoCalc cannot make, or of a project that has none at all: nothing was asked.
+pub fn unasked(project_id: &str, key: &str, error: &Value) -> Value {
+    let accepted = if key == "error" {
+        Value::Null
+    } else {
+        Value::Bool(false)
     };
-    let mut entries = explained.blame_json(writer, at.as_deref().unwrap_or_default());
+    json!({"project_id": project_id, "accepted": accepted, "requests": 0, "refusals": [], "warnings": [], key: error})
+}
+
+/// `cocalc_error`: the operation that CoCalc cannot apply.
+pub fn cocalc_error(rendered: &Rendered) -> Option<Value> {
+    let failure = rendered.failure.as_ref()?;
+    let patch = failure.patch.and_then(|patch| rendered.patches.get(patch));
+    Some(json!({
+        "license": patch.map(|patch| &patch.license), "title": patch.map(|patch| &patch.title),
+        "operation": patch.map(|_| failure.operation), "class": failure.class.name(), "name": failure.name,
+        "message": failure.message,
+    }))
+}
+
+fn refusal(explained: &Explained<'_>, problem: &Problem) -> Value {
+    let fault = &problem.fault;
+    let mut entry = Map::new();
+    entry.insert("layer".to_owned(), Value::from(fault.layer.name()));
+    entry.insert("code".to_owned(), json!(fault.code));
+    entry.insert("reason".to_owned(), Value::from(fault.reason.as_str()));
+    entry.insert("message".to_owned(), Value::from(fault.message.as_str()));
+    if let Some(field) = &fault.field {
+        entry.insert("field".to_owned(), Value::from(field.as_str()));
+    }
+    if let Some(remark) = remark(&fault.kind) {
+        entry.insert("remark".to_owned(), Value::from(remark));
+    }
+    let blame = problem
+        .blame
+        .iter()
+        .flat_map(|blame| party(explained, blame))
+        .collect();
+    entry.insert("blame".to_owned(), Value::Array(blame));
+    Value::Object(entry)
+}
+
+/// What else there is to know about a fault of this kind.
+pub(super) fn remark(kind: &Kind) -> Option<&'static str> {
+    matches!(kind, Kind::Unknown)
+        .then_some("CoCalc's own request is accepted, and the server drops this field in silence")
+}
+
+fn party(explained: &Explained<'_>, blame: &Blame) -> Vec<Value> {
+    let at = blame.at.as_deref().map(pointer);
+    let mut entries = match &blame.party {
+        Party::Writer(writer) => explained.blame_json(writer, at.as_deref().unwrap_or_default()),
+        Party::Injected => vec![json!({"by": "injected", "path": at})],
+        Party::Cluster => vec![json!({"by": "cluster"})],
+    };
     for entry in entries.iter_mut().filter_map(Value::as_object_mut) {
-        if entry.get("by") != Some(&Value::from("license")) {
-            continue;
-        }
-        if let Some(at) = &at {
+        if let (Some(at), Party::Writer(_)) = (&at, &blame.party) {
             entry.insert("at".to_owned(), Value::from(at.as_str()));
         }
-        if let Some(rest) = &blame.in_value {
-            entry.insert("in_value".to_owned(), Value::from(pointer(rest)));
+        if let Some(in_value) = &blame.in_value {
+            entry.insert("in_value".to_owned(), Value::from(pointer(in_value)));
         }
     }
     entries
-}
-
-fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    }
-}
-
-/// The report of a project whose patched pod is nothing that can be sent.
-pub fn unsendable_report(project_id: &str, error: &str) -> Value {
-    json!({
-        "project_id": project_id, "accepted": false, "requests": 0, "refusals": [], "warnings": [],
-        "cocalc_error": {"license": null, "title": null, "operation": null, "class": "TypeError", "name": null,
-                         "message": error},
-    })
 }

@@ -1,6 +1,7 @@
-//! The outcome for readers, in 80 columns.
+//! The verdict for readers: the server's words as kubectl prints them, then each cause with what it caused and what
+//! can be done about it.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -8,441 +9,574 @@ use crate::{
     check::license_name,
     output::{escape, explain::Explained},
     pipeline::{
-        Rendered, Site,
-        provenance::{QuotaField, Writer, field_path, pointer},
+        Rendered,
+        provenance::{QuotaField, Writer, field_path},
+        quota::Decider,
     },
 };
 
 use super::{
     Blame, Outcome, Party, Problem, Unfinished,
-    fault::{Kind, Layer},
-    path::Path,
+    fault::{Kind, Range},
     report::remark,
 };
 
+/// How wide a line is, as far as its words allow.
 const WIDTH: usize = 80;
-/// Columns before a field.
-const INDENT: usize = 5;
-/// A wider field has a line of its own.
-const WIDEST: usize = 34;
+/// Up to which width fields make a column.
+const WIDEST_FIELD: usize = 32;
 
-impl Unfinished {
-    /// For readers.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::Budget => {
-                "the budget of requests is used up, so there may be more, and what is not proved is a guess; \
-                 raise --max-requests"
-            }
-            Self::NoWay => "what refuses the pod cannot be left out, so there may be more behind it",
-        }
-    }
+/// A line of a text, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The text, clean already.
+    pub text: String,
+    /// What it is.
+    pub kind: LineKind,
 }
 
-/// Everything there is to tell of a refused pod: kubectl's words first, then causes.
-pub fn refusal(outcome: &Outcome, site: &Site, rendered: &Rendered) -> String {
-    let teller = Teller {
-        site,
-        rendered,
-        explained: Explained::new(site, rendered),
-    };
-    let mut text = String::new();
-    for (number, round) in outcome.rounds.iter().enumerate() {
-        if number == 1 {
-            text.push_str("\nhidden behind it, once the above is mended:\n");
-        }
-        text.push_str(&round.text);
-        text.push('\n');
-    }
-    let causes = causes(outcome);
-    let problems = outcome.problems().count();
-    let _ = writeln!(
-        text,
-        "\n{}, {}, {}",
-        counted(problems, "problem"),
-        counted(causes.len(), "cause"),
-        counted(outcome.requests, "request")
-    );
-    for (number, cause) in causes.iter().enumerate() {
-        text.push('\n');
-        teller.cause(number + 1, cause, &mut text);
-    }
-    if let Some(unfinished) = outcome.unfinished {
-        text.push('\n');
-        text.push_str(&escape::fold(unfinished.text(), WIDTH, 0));
-        text.push('\n');
-    }
-    text
+/// What a line is, for colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineKind {
+    /// Words of the server, or a detail.
+    Plain,
+    /// The head of a cause.
+    Cause,
+    /// What can be done.
+    Hint,
 }
 
-/// Short names of the causes, the same for the same cause of another project.
-pub fn cause_names(outcome: &Outcome, rendered: &Rendered) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for problem in outcome.problems() {
-        let words = &problem.fault.message;
-        let name = match problem.blame.first() {
-            None => words.clone(),
-            Some(blame) => match &blame.party {
-                Party::Injected => "a field that admission wrote".to_owned(),
-                Party::Cluster => "the namespace's own limits".to_owned(),
-                Party::Writer(Writer::Template) => match &blame.at {
-                    Some(at) => format!("template {}", pointer(at)),
-                    None => "template".to_owned(),
-                },
-                Party::Writer(Writer::Placeholders(placeholders)) => {
-                    let names: Vec<&str> = placeholders.iter().map(|p| p.text()).collect();
-                    format!("placeholder {}", names.join(", "))
-                }
-                Party::Writer(Writer::Quota(field)) => format!("quota {}", field.name()),
-                Party::Writer(Writer::Operation { patch, operation }) => {
-                    let of = rendered.patches.get(*patch);
-                    let name = of.map_or_else(String::new, |of| license_name(&of.title, &of.license));
-                    format!("{name}, operation {}", operation + 1)
-                }
-            },
-        };
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
+/// Who is at fault, the same for all projects that have the same cause.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// A license's patch: id of the license.
+    License(String),
+    /// A value of the quota.
+    Quota(QuotaField),
+    /// Placeholders, by name.
+    Placeholders(String),
+    /// A field of the template.
+    Template(String),
+    /// What admission wrote.
+    Injected,
+    /// The namespace.
+    Cluster,
+    /// Nobody: a policy.
+    Nobody(String),
 }
 
-fn counted(count: usize, word: &str) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{count} {word}{s}")
-}
-
-/// Problems with the same one to blame first: a license, a quota value, a placeholder, the template.
-struct Cause<'a> {
-    party: Option<Party>,
-    problems: Vec<&'a Problem>,
-}
-
-fn causes(outcome: &Outcome) -> Vec<Cause<'_>> {
-    let mut causes: Vec<Cause<'_>> = Vec::new();
-    for problem in outcome.problems() {
-        let party = problem.blame.first().map(|blame| match &blame.party {
-            // A license is a cause as a whole.
-            Party::Writer(Writer::Operation { patch, .. }) => Party::Writer(Writer::Operation {
-                patch: *patch,
-                operation: 0,
-            }),
-            other => other.clone(),
-        });
-        match causes.iter_mut().find(|cause| cause.party == party) {
-            Some(cause) => cause.problems.push(problem),
-            None => causes.push(Cause {
-                party,
-                problems: vec![problem],
-            }),
-        }
-    }
-    causes
-}
-
-struct Teller<'a> {
-    site: &'a Site,
-    rendered: &'a Rendered,
-    explained: Explained<'a>,
+/// Writes about one project.
+pub struct Teller<'a> {
+    /// The project's pod.
+    pub rendered: &'a Rendered,
+    /// Names for those who wrote its fields.
+    pub explained: &'a Explained<'a>,
+    /// The namespace that was asked.
+    pub namespace: &'a str,
+    /// The budget of requests.
+    pub max_requests: usize,
 }
 
 impl Teller<'_> {
-    fn cause(&self, number: usize, cause: &Cause<'_>, text: &mut String) {
-        let _ = writeln!(text, "{number}  {}", self.title(cause));
-        let widths = cause
-            .problems
-            .iter()
-            .map(|problem| escape::width(&shown_field(problem)));
-        let column = widths.filter(|width| *width <= WIDEST).max().unwrap_or(0);
-        let mut operations: Vec<usize> = Vec::new();
-        for problem in &cause.problems {
-            if let Some(operation) = operation_of(problem.blame.first())
-                && !operations.contains(&operation.1)
-            {
-                operations.push(operation.1);
+    /// Everything about a refused pod.
+    pub fn refused(&self, outcome: &Outcome) -> Vec<Line> {
+        let mut lines = Lines::default();
+        for (i, round) in outcome.rounds.iter().enumerate() {
+            if i == 1 {
+                lines.plain("");
+                lines.plain("hidden behind it, once the above is mended:");
+            }
+            for line in escape::terminal(&round.text).lines() {
+                lines.plain(line);
             }
         }
-        operations.sort_unstable();
-        if operations.is_empty() {
-            for problem in &cause.problems {
-                self.problem(problem, column, text);
-            }
+        let causes = self.causes(outcome);
+        lines.plain("");
+        lines.plain(&format!(
+            "{}, {}, {}",
+            counted(outcome.problems().count(), "problem"),
+            counted(causes.len(), "cause"),
+            counted(outcome.requests, "request")
+        ));
+        let several = causes.len() > 1;
+        for (number, (_, problems)) in causes.iter().enumerate() {
+            lines.plain("");
+            self.cause(&mut lines, several.then_some(number + 1), problems);
         }
-        for operation in operations {
-            if let Some(Party::Writer(Writer::Operation { patch, .. })) = &cause.party {
-                let _ = writeln!(text, "   {}", self.operation(*patch, operation));
+        let unfinished = match outcome.unfinished {
+            Some(Unfinished::Budget) => Some(format!(
+                "{} requests were made; there may be more: --max-requests {} looks further",
+                outcome.requests,
+                self.max_requests.saturating_mul(4)
+            )),
+            Some(Unfinished::NoWay) => {
+                Some("what the server checks after this is not known: mend it and ask again".to_owned())
             }
-            let of_it = |problem: &&&Problem| {
-                operation_of(problem.blame.first()).map(|(_, op)| op) == Some(operation)
-            };
-            for problem in cause.problems.iter().filter(of_it) {
-                self.problem(problem, column, text);
-            }
-        }
-        for hint in self.hints(cause) {
-            let mut lines = hint.lines();
-            if let Some(first) = lines.next() {
-                let _ = writeln!(text, "   hint  {first}");
-            }
-            for line in lines {
-                let _ = writeln!(text, "         {line}");
-            }
-        }
-    }
-
-    fn title(&self, cause: &Cause<'_>) -> String {
-        match &cause.party {
-            None => "a policy of the cluster, whatever the licenses".to_owned(),
-            Some(Party::Cluster) => {
-                "the namespace, whose own limits are used up or whose objects are missing".to_owned()
-            }
-            Some(Party::Injected) => "the cluster's admission, which wrote the field".to_owned(),
-            Some(Party::Writer(writer)) => self.writer(writer),
-        }
-    }
-
-    fn writer(&self, writer: &Writer) -> String {
-        match writer {
-            Writer::Template => match self.site.template() {
-                Some(template) => format!("template {}", escape::line(template.source())),
-                None => "template".to_owned(),
-            },
-            Writer::Placeholders(placeholders) => {
-                let s = if placeholders.len() > 1 { "s" } else { "" };
-                let names: Vec<&str> = placeholders.iter().map(|p| p.text()).collect();
-                format!("placeholder{s} {}", names.join(", "))
-            }
-            Writer::Quota(field) => self.quota(*field),
-            Writer::Operation { patch, .. } => match self.rendered.patches.get(*patch) {
-                Some(patch) if self.is_what_if(&patch.license) => {
-                    format!("what-if license {:?}", patch.title)
-                }
-                Some(patch) if patch.title.is_empty() => format!("license {}", escape::line(&patch.license)),
-                Some(patch) => format!("license {:?} {}", patch.title, escape::line(&patch.license)),
-                None => "license".to_owned(),
-            },
-        }
-    }
-
-    fn quota(&self, field: QuotaField) -> String {
-        let value = self
-            .explained
-            .decided_value(field)
-            .map_or_else(String::new, |value| format!(" = {value}"));
-        let unit = match field {
-            QuotaField::MemoryLimit | QuotaField::MemoryRequest => " MB",
-            _ => "",
+            None => None,
         };
-        let mut text = format!("quota {}{value}{unit}", field.name());
-        if let Some(why) = self.explained.why(field) {
-            for line in escape::fold(&escape::line(&why), WIDTH - 5, 0).lines() {
-                text.push_str("\n     ");
-                text.push_str(line);
-            }
+        if let Some(text) = unfinished {
+            lines.plain("");
+            lines.hint(&text, 0);
         }
-        text
+        lines.0
     }
 
-    /// Whether it is the license that the flags made up.
-    fn is_what_if(&self, license: &str) -> bool {
-        let what_if = self.site.what_if();
-        what_if.for_license.is_none() && what_if.candidate_license() == Some(license)
-    }
-
-    /// `operation 1 of 2  add /spec/volumes/-`
-    fn operation(&self, patch: usize, operation: usize) -> String {
-        let operations = self
-            .rendered
-            .patches
-            .get(patch)
-            .map_or(&[][..], |patch| patch.operations());
-        let what = operations.get(operation).map_or_else(String::new, |of| {
-            let (op, path) = (of.op(), of.path());
-            format!("  {} {}", escape::line(&op), escape::line(&path))
-        });
-        format!("operation {} of {}{what}", operation + 1, operations.len())
-    }
-
-    /// The field, and what is wrong with it; other writers below.
-    fn problem(&self, problem: &Problem, column: usize, text: &mut String) {
-        let fault = &problem.fault;
-        let mut said = self.said(problem);
-        for blame in problem.blame.iter().skip(1) {
-            said.push('\n');
-            said.push_str(&self.other(blame));
-        }
-        if !problem.proved {
-            said.push_str("\nnot proved");
-        }
-        if let Some(remark) = remark(fault) {
-            said.push('\n');
-            said.push_str(remark);
-        }
-        let shown = shown_field(problem);
-        let (mut line, column) = if shown.is_empty() {
-            (" ".repeat(INDENT), INDENT)
-        } else if escape::width(&shown) > WIDEST {
-            let _ = writeln!(text, "{:INDENT$}{shown}", "");
-            (" ".repeat(INDENT + 2), INDENT + 2)
-        } else {
-            (format!("{:INDENT$}{shown:<column$}  ", ""), INDENT + column + 2)
+    /// A problem in one line: the field and the server's words.
+    pub fn words(&self, problem: &Problem) -> String {
+        let text = match &problem.fault.field {
+            Some(field) => format!("{field}: {}", words(problem)),
+            None => words(problem),
         };
-        for piece in said.lines() {
-            for part in escape::fold(piece, WIDTH.saturating_sub(column).max(20), 0).lines() {
-                line.push_str(part);
-                text.push_str(line.trim_end());
-                text.push('\n');
-                line = " ".repeat(column);
+        escape::line(&text).into_owned()
+    }
+
+    /// The problems by their causes, in the order in which they were found.
+    pub fn causes<'o>(&self, outcome: &'o Outcome) -> Vec<(Cause, Vec<&'o Problem>)> {
+        let mut causes: Vec<(Cause, Vec<&Problem>)> = Vec::new();
+        for problem in outcome.problems() {
+            let cause = self.cause_of(problem);
+            match causes.iter_mut().find(|(other, _)| *other == cause) {
+                Some((_, problems)) => problems.push(problem),
+                None => causes.push((cause, vec![problem])),
             }
         }
+        causes
     }
 
-    fn said(&self, problem: &Problem) -> String {
-        let fault = &problem.fault;
-        let collision =
-            fault.message.starts_with("Duplicate value") || fault.message.ends_with("must be unique");
-        let value = problem
-            .value
-            .as_ref()
-            .filter(|value| !value.is_object() && !value.is_array());
-        if collision
-            && let (Some(value), Some(other)) = (value, problem.blame.get(1))
-            && let Some(at) = &other.at
-        {
-            return escape::line(&format!("{value} is taken by {}:", short_field(&parent(at)))).into_owned();
+    fn cause_of(&self, problem: &Problem) -> Cause {
+        let Some(first) = problem.blame.first() else {
+            return Cause::Nobody(problem.fault.key.clone());
+        };
+        match &first.party {
+            Party::Injected => Cause::Injected,
+            Party::Cluster => Cause::Cluster,
+            Party::Writer(Writer::Quota(field)) => Cause::Quota(*field),
+            Party::Writer(Writer::Placeholders(list)) => {
+                let names: Vec<&str> = list.iter().map(|placeholder| placeholder.text()).collect();
+                Cause::Placeholders(names.join(", "))
+            }
+            Party::Writer(Writer::Template) => {
+                Cause::Template(first.at.as_deref().map(field_path).unwrap_or_default())
+            }
+            Party::Writer(Writer::Operation { patch, .. }) => Cause::License(
+                self.rendered
+                    .patches
+                    .get(*patch)
+                    .map_or_else(String::new, |patch| patch.license.clone()),
+            ),
         }
-        if let (Kind::LimitRange(range), Some(Value::String(value))) = (&fault.kind, value)
-            && !range.bound.is_empty()
-        {
-            let than = if range.maximum { ">" } else { "<" };
-            return escape::line(&format!("{value} {than} {}", range.bound)).into_owned();
-        }
-        // kubectl's words stand above; here the part that is about the fault.
-        let words = fault
-            .message
-            .split_once(" is forbidden: ")
-            .map_or(&*fault.message, |(_, why)| why);
-        let words = words
-            .split_once("cannot be handled as a Pod: ")
-            .map_or(words, |(_, why)| why);
-        let mut said = escape::line(words).into_owned();
-        if fault.field.is_none()
-            && fault.layer == Layer::Decode
-            && let Some(value) = value
-        {
-            said = format!("{}: {said}", escape::line(&value.to_string()));
-        }
-        said
     }
 
-    fn other(&self, blame: &Blame) -> String {
-        let by = match &blame.party {
-            Party::Cluster => "the namespace".to_owned(),
-            Party::Injected => "admission, which wrote the field".to_owned(),
+    /// A cause in one line, without the project: `license "Lab NFS" f3d76abf, operation 2 of 2 (add /spec/volumes/-)`.
+    pub fn short(&self, problem: &Problem) -> String {
+        let Some(first) = problem.blame.first() else {
+            return "nobody's patch: the pod is refused without any patch too".to_owned();
+        };
+        match &first.party {
             Party::Writer(Writer::Operation { patch, operation }) => {
-                let of = self.rendered.patches.get(*patch);
-                let name = of.map_or_else(String::new, |of| license_name(&of.title, &of.license));
-                format!("{name}, operation {}", operation + 1)
+                let Some(of) = self.rendered.patches.get(*patch) else {
+                    return String::new();
+                };
+                let operations = of.operations();
+                let shown = operations
+                    .get(*operation)
+                    .map_or_else(String::new, |op| format!(" ({} {})", op.op(), op.path()));
+                format!(
+                    "{}, operation {} of {}{}",
+                    license_name(&of.title, &of.license),
+                    operation + 1,
+                    operations.len(),
+                    escape::line(&shown)
+                )
             }
-            Party::Writer(writer) => self.writer(writer).lines().next().unwrap_or_default().to_owned(),
-        };
-        escape::line(&by).into_owned()
+            Party::Writer(Writer::Quota(field)) => self.quota_head(*field),
+            _ => self.party_name(first),
+        }
     }
 
-    fn hints(&self, cause: &Cause<'_>) -> Vec<String> {
-        let mut hints = Vec::new();
-        let project = &self.rendered.project_id;
-        let license = |patch: usize| {
-            let license = self.rendered.patches.get(patch)?.license.as_str();
-            (!self.is_what_if(license)).then_some(license)
+    fn cause(&self, lines: &mut Lines, number: Option<usize>, problems: &[&Problem]) {
+        let Some(first) = problems.first() else { return };
+        let number = number.map_or_else(String::new, |number| format!("{number:<3}"));
+        let margin = number.len().max(2);
+        let pad = problems
+            .iter()
+            .map(|problem| escape::width(&field_of(problem)))
+            .filter(|width| *width <= WIDEST_FIELD)
+            .max()
+            .unwrap_or(0);
+        let head = match first.blame.first() {
+            None => "nobody's patch: without any patch the pod is refused too".to_owned(),
+            Some(blame) => match &blame.party {
+                Party::Writer(Writer::Operation { patch, .. }) => self.license_head(*patch),
+                Party::Writer(Writer::Quota(field)) => self.quota_head(*field),
+                _ => self.party_name(blame),
+            },
         };
-        match &cause.party {
-            Some(Party::Writer(Writer::Operation { patch, .. })) => {
-                let partner = cause
-                    .problems
+        lines.folded(LineKind::Cause, &number, &head, number.len());
+        let is_license = matches!(
+            first.blame.first().map(|blame| &blame.party),
+            Some(Party::Writer(Writer::Operation { .. }))
+        );
+        if is_license {
+            self.operations(lines, margin, pad, problems);
+        } else {
+            for problem in problems {
+                self.problem(lines, margin + 2, pad, problem);
+            }
+        }
+        let mut told: Vec<String> = Vec::new();
+        for problem in problems {
+            for hint in self.hints(problem) {
+                if !told.contains(&hint) {
+                    lines.hint(&hint, margin);
+                    told.push(hint);
+                }
+            }
+        }
+    }
+
+    fn operations(&self, lines: &mut Lines, margin: usize, pad: usize, problems: &[&Problem]) {
+        let mut by_operation: BTreeMap<Vec<(usize, usize)>, Vec<&Problem>> = BTreeMap::new();
+        for problem in problems {
+            let own = self.own_operations(problem);
+            by_operation.entry(own).or_default().push(problem);
+        }
+        for (operations, problems) in by_operation {
+            for (patch, operation) in operations {
+                if let Some(of) = self.rendered.patches.get(patch)
+                    && let Some(op) = of.operations().get(operation)
+                {
+                    let text = format!(
+                        "operation {} of {}  {} {}",
+                        operation + 1,
+                        of.operations().len(),
+                        op.op(),
+                        op.path()
+                    );
+                    lines.folded(
+                        LineKind::Plain,
+                        &" ".repeat(margin),
+                        &escape::line(&text),
+                        margin + 2,
+                    );
+                }
+            }
+            for problem in problems {
+                self.problem(lines, margin + 2, pad, problem);
+            }
+        }
+    }
+
+    /// The operations of the license that is blamed first.
+    fn own_operations(&self, problem: &Problem) -> Vec<(usize, usize)> {
+        let mut own = Vec::new();
+        for blame in &problem.blame {
+            if let Party::Writer(Writer::Operation { patch, operation }) = blame.party
+                && own.first().is_none_or(|(first, _)| *first == patch)
+                && (!is_collision(problem) || own.is_empty())
+            {
+                own.push((patch, operation));
+            }
+        }
+        own.sort_unstable();
+        own
+    }
+
+    /// `FIELD  what is wrong with it`, and who else is involved.
+    fn problem(&self, lines: &mut Lines, indent: usize, pad: usize, problem: &Problem) {
+        let fault = &problem.fault;
+        let field = field_of(problem);
+        let others: Vec<&Blame> = problem.blame.iter().skip(1).collect();
+        let mut text = match (is_collision(problem), others.first()) {
+            (true, Some(other)) => {
+                let place = other.at.as_deref().map(element).unwrap_or_default();
+                let value = problem.value.as_ref().map_or_else(String::new, shown);
+                format!(
+                    "{value} is taken by {}:\n{}",
+                    escape::line(&place),
+                    self.party_name(other)
+                )
+            }
+            _ => {
+                let own = self.own_operations(problem);
+                let with: Vec<String> = others
                     .iter()
-                    .flat_map(|problem| problem.blame.iter().skip(1))
-                    .filter_map(|blame| operation_of(Some(blame)))
-                    .find(|(other, _)| other != patch);
-                let command = |id: &str| {
-                    let short: String = id.chars().take(8).collect();
+                    .filter(|other| match other.party {
+                        Party::Writer(Writer::Operation { patch, operation }) => {
+                            !own.contains(&(patch, operation))
+                        }
+                        _ => true,
+                    })
+                    .map(|other| format!("\ntogether with {}", self.party_name(other)))
+                    .collect();
+                format!("{}{}", escape::line(&words(problem)), with.concat())
+            }
+        };
+        if !problem.proved && !problem.blame.is_empty() {
+            text.push_str("\n(by the field that the server names; not proved by asking without it)");
+        }
+        let lead = if field.is_empty() {
+            " ".repeat(indent)
+        } else {
+            let blanks = pad.saturating_sub(escape::width(&field)) + 2;
+            format!("{:indent$}{field}{:blanks$}", "", "")
+        };
+        let hang = escape::width(&lead);
+        // A field so long that nothing fits behind it has a line of its own.
+        if hang > WIDTH / 2 && !field.is_empty() {
+            lines.plain(lead.trim_end());
+            for part in text.split('\n') {
+                lines.folded(LineKind::Plain, &" ".repeat(indent + 2), part, indent + 2);
+            }
+            return;
+        }
+        for (i, part) in text.split('\n').enumerate() {
+            let lead = if i == 0 { lead.clone() } else { " ".repeat(hang) };
+            lines.folded(LineKind::Plain, &lead, part, hang);
+        }
+        if let Some(remark) = remark(&fault.kind) {
+            lines.folded(LineKind::Plain, &" ".repeat(hang), remark, hang);
+        }
+    }
+
+    fn license_head(&self, patch: usize) -> String {
+        self.rendered.patches.get(patch).map_or_else(String::new, |of| {
+            let id = escape::line(&of.license);
+            if of.title.is_empty() {
+                format!("license {id}")
+            } else {
+                format!("license {:?} {id}", of.title)
+            }
+        })
+    }
+
+    fn quota_head(&self, field: QuotaField) -> String {
+        match self.explained.quota_value(field) {
+            Some((value, why)) => format!("quota {} = {value}: {}", field.name(), escape::line(&why)),
+            None => format!("quota {}", field.name()),
+        }
+    }
+
+    /// Who it is, in the middle of a sentence.
+    fn party_name(&self, blame: &Blame) -> String {
+        let at = blame.at.as_deref().map(field_path).unwrap_or_default();
+        match &blame.party {
+            Party::Cluster => "the namespace's own limits or objects, whoever's pod it is".to_owned(),
+            Party::Injected => format!("what the server's admission wrote at {}", escape::line(&at)),
+            Party::Writer(Writer::Template) if at.is_empty() => "the template".to_owned(),
+            Party::Writer(Writer::Template) => format!("the template, {}", escape::line(&at)),
+            Party::Writer(Writer::Placeholders(list)) => {
+                let names: Vec<&str> = list.iter().map(|placeholder| placeholder.text()).collect();
+                let s = if names.len() == 1 { "" } else { "s" };
+                format!("placeholder{s} {} at {}", names.join(", "), escape::line(&at))
+            }
+            Party::Writer(Writer::Quota(field)) => self.quota_head(*field),
+            Party::Writer(Writer::Operation { patch, operation }) => {
+                self.rendered.patches.get(*patch).map_or_else(String::new, |of| {
                     format!(
-                        "kubectl cocalc dry-run {project} \\\n  --drop-license {}",
-                        escape::line(&short)
+                        "{}, operation {}",
+                        license_name(&of.title, &of.license),
+                        operation + 1
                     )
-                };
-                if let Some(id) = partner.and_then(|(partner, _)| license(partner)) {
+                })
+            }
+        }
+    }
+
+    fn hints(&self, problem: &Problem) -> Vec<String> {
+        let id = &self.rendered.project_id;
+        let licenses: Vec<&str> = self.blamed_licenses(problem);
+        let short = |id: &str| id.get(..8).unwrap_or(id).to_owned();
+        let mut hints = Vec::new();
+        match (&problem.fault.kind, problem.blame.first().map(|blame| &blame.party)) {
+            (_, Some(Party::Writer(Writer::Operation { .. }))) => match &licenses[..] {
+                [_, other, ..] if is_collision(problem) => hints.push(format!(
+                    "the project has both licenses; without one of them this is gone:\nkubectl cocalc dry-run {id} \
+                     \\\n  --drop-license {}",
+                    short(other)
+                )),
+                [only, ..] if self.is_what_if(only) => {}
+                [only, ..] => hints.push(format!(
+                    "mend the license's patch in an editor, with what it does to this pod:\nkubectl cocalc patch-diff \
+                     {id} \\\n  --for-license {} --edit -o license",
+                    short(only)
+                )),
+                [] => {}
+            },
+            (Kind::LimitRange(range), Some(Party::Writer(Writer::Quota(field)))) => {
+                hints.extend(self.limit_hint(range, *field));
+            }
+            (Kind::Quota { .. }, Some(Party::Cluster)) => hints.push(format!(
+                "stop projects, or raise the ResourceQuota of namespace {}",
+                self.namespace
+            )),
+            (Kind::ServiceAccount, _) => {
+                if let Some(name) = quoted(&problem.fault.message, "serviceaccount ") {
                     hints.push(format!(
-                        "the project has both licenses; without one of them this is gone:\n{}",
-                        command(id)
+                        "kubectl create serviceaccount {} -n {}",
+                        escape::line(&name),
+                        self.namespace
                     ));
-                } else if let Some(id) = license(*patch) {
-                    hints.push(format!("without the license:\n{}", command(id)));
                 }
             }
-            Some(Party::Writer(Writer::Quota(field))) => {
-                let ranges = cause
-                    .problems
-                    .iter()
-                    .find_map(|problem| match &problem.fault.kind {
-                        Kind::LimitRange(range) => Some(range),
-                        _ => None,
-                    });
-                if ranges.is_some() {
-                    let maximum = self.explained.maximum(*field);
-                    hints.push(match maximum {
-                        Some(name) => format!("lower {name}, or raise the LimitRange"),
-                        None => "lower the licenses' quota or the site's defaults, or raise the LimitRange"
-                            .to_owned(),
-                    });
-                }
-            }
-            Some(Party::Writer(Writer::Placeholders(placeholders))) => {
-                let names: Vec<&str> = placeholders.iter().map(|p| p.name()).collect();
-                if let Some(name) = names.first() {
-                    hints.push(format!(
-                        "to try another value: kubectl cocalc dry-run {project} --set {name}=VALUE"
-                    ));
-                }
+            (Kind::Unknown, Some(Party::Writer(Writer::Template))) => {
+                hints.push("correct ConfigMap project-pod through the chart's values".to_owned());
             }
             _ => {}
         }
         hints
     }
-}
 
-/// The field at fault: where it stands in the pod, else as the server says.
-fn shown_field(problem: &Problem) -> String {
-    let first = problem.blame.first();
-    let at = first
-        .and_then(|blame| blame.at.as_ref())
-        .filter(|at| !at.is_empty());
-    let shown = match (at, &problem.fault.field) {
-        (Some(at), _) => short_field(at),
-        (None, Some(field)) => field.clone(),
-        (None, None) => String::new(),
-    };
-    escape::line(&shown).into_owned()
-}
+    fn is_what_if(&self, license: &str) -> bool {
+        self.explained.is_what_if(license)
+    }
 
-fn operation_of(blame: Option<&Blame>) -> Option<(usize, usize)> {
-    match blame?.party {
-        Party::Writer(Writer::Operation { patch, operation }) => Some((patch, operation)),
-        _ => None,
+    fn blamed_licenses(&self, problem: &Problem) -> Vec<&str> {
+        let mut licenses: Vec<&str> = Vec::new();
+        for blame in &problem.blame {
+            if let Party::Writer(Writer::Operation { patch, .. }) = blame.party
+                && let Some(of) = self.rendered.patches.get(patch)
+                && !licenses.contains(&&*of.license)
+            {
+                licenses.push(&of.license);
+            }
+        }
+        licenses
+    }
+
+    /// Where the number comes from, and how large it may be.
+    fn limit_hint(&self, range: &Range, field: QuotaField) -> Option<String> {
+        let bound = escape::line(&range.bound).into_owned();
+        let what = match self.explained.decider_of(field)? {
+            Decider::Maximum {
+                name,
+                built_in: false,
+            } => format!("max_upgrades.{name}"),
+            Decider::Default(_) | Decider::Overcommit(_) => format!("default_quotas for {}", field.name()),
+            Decider::License(id) => format!("the quota of license {}", short_id(&id.to_string_lossy())),
+            Decider::User(_) | Decider::Setting(_) => format!("the project's own {}", field.name()),
+            _ => return Some("change the LimitRange".to_owned()),
+        };
+        let verb = if range.maximum {
+            ("lower", "raise")
+        } else {
+            ("raise", "lower")
+        };
+        Some(format!(
+            "{} {what} to what {bound} allows, or {} the LimitRange",
+            verb.0, verb.1
+        ))
     }
 }
 
-fn parent(path: &Path) -> Path {
-    path.split_last()
-        .map_or_else(Vec::new, |(_, parent)| parent.to_vec())
+fn short_id(id: &str) -> String {
+    id.get(..8).unwrap_or(id).to_owned()
 }
 
-/// A field without what all fields of a project's container begin with.
-fn short_field(path: &Path) -> String {
-    let field = field_path(path);
-    let field = field.strip_prefix("spec.").unwrap_or(&field);
-    field.strip_prefix("containers[0].").unwrap_or(field).to_owned()
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn is_collision(problem: &Problem) -> bool {
+    let message = &problem.fault.message;
+    problem.blame.len() > 1 && (message.starts_with("Duplicate value") || message.ends_with("must be unique"))
+}
+
+/// The field at fault by its last two pieces; empty where none is known.
+fn field_of(problem: &Problem) -> String {
+    let at = problem.blame.first().and_then(|blame| blame.at.as_deref());
+    let field = match (&problem.fault.field, at) {
+        (Some(field), _) => field.clone(),
+        (None, Some(at)) if !at.is_empty() => field_path(at),
+        _ => String::new(),
+    };
+    last_pieces(&escape::line(&field))
+}
+
+/// The server's words without what stands before them already.
+fn words(problem: &Problem) -> String {
+    let message = &problem.fault.message;
+    let given = match &problem.fault.kind {
+        Kind::LimitRange(range) if !range.given.is_empty() => {
+            let sign = if range.maximum { ">" } else { "<" };
+            return format!("{} {sign} {}", range.given, range.bound);
+        }
+        Kind::Unknown => return "unknown field".to_owned(),
+        _ => message.split_once(" is forbidden: ").map(|(_, why)| why),
+    };
+    let text = given.unwrap_or(message);
+    text.split_once("cannot be handled as a Pod: ")
+        .map_or(text, |(_, why)| why)
+        .to_owned()
+}
+
+/// `volumeMounts[7].mountPath` of `spec.containers[0].volumeMounts[7].mountPath`.
+fn last_pieces(field: &str) -> String {
+    let starts: Vec<usize> = field.match_indices('.').map(|(at, _)| at + 1).collect();
+    match starts.len().checked_sub(2).and_then(|i| starts.get(i)) {
+        // A name in brackets may hold dots.
+        Some(start) if !field.contains('/') => field.get(*start..).unwrap_or(field).to_owned(),
+        _ => field.to_owned(),
+    }
+}
+
+/// The list element that holds a place: `volumeMounts[6]`.
+fn element(path: &[crate::json_patch::PathPart]) -> String {
+    use crate::json_patch::PathPart;
+    let end = path
+        .iter()
+        .rposition(|part| matches!(part, PathPart::Index(_)))
+        .map_or(path.len(), |at| at + 1);
+    let whole = field_path(path.get(..end).unwrap_or(path));
+    whole.rsplit('.').next().unwrap_or(&whole).to_owned()
+}
+
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    let text = escape::line(&text);
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.into_owned(),
+    }
+}
+
+/// The text in quotes behind a word.
+fn quoted(message: &str, word: &str) -> Option<String> {
+    let (_, rest) = message.split_once(&format!("{word}\""))?;
+    rest.split_once('"').map(|(name, _)| name.to_owned())
+}
+
+#[derive(Default)]
+struct Lines(Vec<Line>);
+
+impl Lines {
+    fn plain(&mut self, text: &str) {
+        self.0.push(Line {
+            text: text.to_owned(),
+            kind: LineKind::Plain,
+        });
+    }
+
+    fn folded(&mut self, kind: LineKind, lead: &str, text: &str, hang: usize) {
+        let folded = escape::fold(text, WIDTH.saturating_sub(hang), 0);
+        for (i, line) in folded.lines().enumerate() {
+            let lead = if i == 0 { lead.to_owned() } else { " ".repeat(hang) };
+            self.0.push(Line {
+                text: format!("{lead}{line}"),
+                kind,
+            });
+        }
+    }
+
+    /// `hint  TEXT`; commands of several lines stay as they are.
+    fn hint(&mut self, text: &str, margin: usize) {
+        for (i, line) in text.split('\n').enumerate() {
+            let lead = if i == 0 { "hint  " } else { "      " };
+            let lead = format!("{:margin$}{lead}", "");
+            let kind = if i == 0 { LineKind::Hint } else { LineKind::Plain };
+            self.folded(kind, &lead, line, margin + 6);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -450,8 +584,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_told_in_the_singular_too() {
-        assert_eq!(counted(1, "cause"), "1 cause");
-        assert_eq!(counted(2, "cause"), "2 causes");
+    fn a_field_is_shown_by_its_last_two_pieces() {
+        assert_eq!(
+            last_pieces("spec.containers[0].volumeMounts[7].mountPath"),
+            "volumeMounts[7].mountPath"
+        );
+        assert_eq!(last_pieces("spec.volumes[7].name"), "volumes[7].name");
+        assert_eq!(last_pieces("metadata.labels"), "metadata.labels");
+        assert_eq!(last_pieces("spec"), "spec");
+    }
+
+    #[test]
+    fn a_line_is_folded_behind_its_lead() {
+        let mut lines = Lines::default();
+        lines.folded(LineKind::Plain, "  field  ", &"word ".repeat(20), 9);
+        assert!(lines.0.iter().all(|line| line.text.len() <= WIDTH));
+        assert!(lines.0[1].text.starts_with("         word"));
     }
 }

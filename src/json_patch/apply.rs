@@ -64,6 +64,23 @@ pub enum Effect {
     NotReached,
 }
 
+impl Effect {
+    /// Its name in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Replaced => "replaced",
+            Self::Removed => "removed",
+            Self::Moved => "moved",
+            Self::Copied => "copied",
+            Self::Tested => "tested",
+            Self::Nothing => "nothing",
+            Self::Failed => "failed",
+            Self::NotReached => "not reached",
+        }
+    }
+}
+
 /// A field that vanished: by `remove`, as the source of a `move`, cut off by a list's `length`, or because a
 /// value was missing.
 #[derive(Clone, Debug, PartialEq, Eq)]

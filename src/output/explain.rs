@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::HashMap, fmt::Write as _};
 use serde_json::{Map, Value, json};
 
 use crate::{
+    json::JsString,
     json_patch::Gate,
     pipeline::{
         Rendered, Site,
@@ -71,29 +72,6 @@ impl<'a> Explained<'a> {
         self.decided.as_ref()?.chain(field.name()).last()
     }
 
-    /// A value of the quota as it was decided.
-    pub(crate) fn decided_value(&self, field: QuotaField) -> Option<String> {
-        let value = &self.decider(field)?.value;
-        let text = value.as_str().map(str::to_owned);
-        Some(text.unwrap_or_else(|| value.stringify()))
-    }
-
-    /// The chain of those who decided a value of the quota.
-    pub(crate) fn why(&self, field: QuotaField) -> Option<String> {
-        let title = |id: &crate::json::JsString| Some(self.title(&id.to_string_lossy()).to_owned());
-        let why = self.decided.as_ref()?.why(field.name(), &title);
-        Some(why).filter(|why| !why.is_empty())
-    }
-
-    /// The site's maximum that a value of the quota was capped by.
-    pub(crate) fn maximum(&self, field: QuotaField) -> Option<String> {
-        let chain = self.decided.as_ref()?.chain(field.name());
-        let capped = chain
-            .iter()
-            .find(|link| matches!(link.by, Decider::Maximum { .. }))?;
-        Some(capped.by.id()?.to_string_lossy())
-    }
-
     /// Who decided, in a few words: the last of the chain, or all licenses that add up to it.
     fn deciders(&self, field: QuotaField) -> Option<String> {
         let chain = self.decided.as_ref()?.chain(field.name());
@@ -111,6 +89,30 @@ impl<'a> Explained<'a> {
                 .collect::<Vec<_>>()
                 .join(" + "),
         )
+    }
+
+    /// Who decided a value of the quota last.
+    pub fn decider_of(&self, field: QuotaField) -> Option<&Decider> {
+        self.decider(field).map(|link| &link.by)
+    }
+
+    /// A value of the quota with its unit, and the chain of those who decided it.
+    pub fn quota_value(&self, field: QuotaField) -> Option<(String, String)> {
+        let decided = self.decided.as_ref()?;
+        let value = decided.chain(field.name()).last()?.value.stringify();
+        let unit = match field {
+            QuotaField::CpuRequest | QuotaField::CpuLimit => " cores",
+            QuotaField::MemoryRequest | QuotaField::MemoryLimit => " MB",
+            _ => "",
+        };
+        let title = |id: &JsString| Some(self.title(&id.to_string_lossy()).to_owned());
+        Some((format!("{value}{unit}"), decided.why(field.name(), &title)))
+    }
+
+    /// Whether this is the license of `--patch` or `--quota`, which exists nowhere else.
+    pub fn is_what_if(&self, license: &str) -> bool {
+        let what_if = self.site.what_if();
+        Some(license) == what_if.candidate_license() && what_if.for_license.is_none()
     }
 
     fn decider_text(&self, by: &Decider) -> String {

@@ -5,7 +5,10 @@
 //! of the tool. A reader of stdout that has seen enough (`| head`) is no failure: its [`OutputError`] is told
 //! apart from a full disk.
 
-use std::io::{self, BufWriter, Write};
+use std::{
+    io::{self, BufWriter, Write},
+    time::{Duration, Instant},
+};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
@@ -143,7 +146,52 @@ impl Ui {
     pub fn error(&self, text: &str, hint: Option<&str>) {
         self.message(&Prefix::ERROR, text);
         if let Some(hint) = hint {
-            self.message(&Prefix::HINT, hint);
+            self.hint(hint);
+        }
+    }
+
+    /// `hint: TEXT` on stderr.
+    pub fn hint(&self, text: &str) {
+        self.message(&Prefix::HINT, text);
+    }
+
+    /// `Warning: TEXT` on stderr, as kubectl prints what the API server warns of.
+    pub fn server_warning(&self, text: &str) {
+        self.message(&Prefix::SERVER_WARNING, text);
+    }
+
+    /// A line on stderr that is clean and of its width already.
+    pub fn clean_line(&self, text: &str) {
+        self.stderr(&format!("{text}\n"));
+    }
+
+    /// The same for what a reader's eye should find first.
+    pub fn head_line(&self, text: &str) {
+        self.styled_line(Style::new().bold(), text);
+    }
+
+    /// The same for what can be done.
+    pub fn hint_line(&self, text: &str) {
+        self.styled_line(AnsiColor::Green.on_default(), text);
+    }
+
+    fn styled_line(&self, style: Style, text: &str) {
+        if self.color_stderr {
+            self.stderr(&format!("{style}{text}{style:#}\n"));
+        } else {
+            self.clean_line(text);
+        }
+    }
+
+    /// A count of what is done, on stderr where that is a terminal.
+    pub fn progress(&self, total: usize) -> Progress {
+        Progress {
+            ui: *self,
+            total,
+            done: 0,
+            shown: false,
+            on: io::IsTerminal::is_terminal(&io::stderr()) && self.stderr_width.is_some(),
+            last: Instant::now(),
         }
     }
 
@@ -157,13 +205,6 @@ impl Ui {
             text.push('\n');
         }
         self.stderr(&text);
-    }
-
-    /// How far a long run is: one line that the next one overwrites, on a terminal only. Empty clears it.
-    pub fn progress(&self, text: &str) {
-        if self.stderr_width.is_some() {
-            self.stderr(&format!("\r{}\u{1b}[K", escape::line(text)));
-        }
     }
 
     fn message(&self, prefix: &Prefix, text: &str) {
@@ -192,6 +233,60 @@ fn width(size: Option<(terminal_size::Width, terminal_size::Height)>) -> Option<
         .filter(|columns| *columns >= 40)
 }
 
+/// A line that is written anew as the work goes on, and gone when it ends.
+pub struct Progress {
+    ui: Ui,
+    total: usize,
+    done: usize,
+    shown: bool,
+    on: bool,
+    last: Instant,
+}
+
+/// How often it is written at most.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+impl Progress {
+    /// Takes the line away, so that another one can be written.
+    pub fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            self.ui.stderr("\r\u{1b}[K");
+        }
+    }
+
+    /// One more is done.
+    pub fn advance(&mut self) {
+        self.done += 1;
+        if !self.on || (self.last.elapsed() < PROGRESS_EVERY && self.done > 1) {
+            return;
+        }
+        self.last = Instant::now();
+        self.shown = true;
+        self.ui.stderr(&self.line());
+    }
+
+    fn line(&self) -> String {
+        const WIDTH: usize = 30;
+        let full = (self.done * WIDTH)
+            .checked_div(self.total)
+            .unwrap_or(WIDTH)
+            .min(WIDTH);
+        format!(
+            "\r[{}{}] {} of {}\u{1b}[K",
+            "=".repeat(full),
+            " ".repeat(WIDTH - full),
+            self.done,
+            self.total
+        )
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 struct Prefix {
     word: &'static str,
     style: Style,
@@ -199,6 +294,7 @@ struct Prefix {
 
 impl Prefix {
     const WARNING: Self = Self::new("warning:", AnsiColor::Yellow);
+    const SERVER_WARNING: Self = Self::new("Warning:", AnsiColor::Yellow);
     const NOTE: Self = Self::new("note:", AnsiColor::Cyan);
     const ERROR: Self = Self::new("error:", AnsiColor::Red);
     const HINT: Self = Self::new("hint:", AnsiColor::Green);

@@ -308,15 +308,21 @@ fn state_by_itself(license: &License, input: &HookInput<'_>, verdict: &mut Verdi
     verdict.expires = license.expires;
     verdict.run_limit = license.run_limit;
     verdict.usage = license.run_limit.map(|_| (input.usage)(&license.id));
-    if license.expires.is_some_and(|expires| expires <= input.now) {
+    state_by_dates_and_limit(license, verdict.usage, input.now)
+}
+
+/// What a license is for a project that it could be given to: active, future, expired, or exhausted if `running` other
+/// projects, none if that is unknown, are as many as its run limit.
+pub fn state_by_dates_and_limit(license: &License, running: Option<u64>, now: Timestamp) -> State {
+    if license.expires.is_some_and(|expires| expires <= now) {
         return State::Expired;
     }
-    if license.activates.is_none_or(|activates| activates > input.now) {
+    if license.activates.is_none_or(|activates| activates > now) {
         return State::Future;
     }
     #[expect(clippy::cast_precision_loss, reason = "no installation runs 2^53 projects")]
-    let exhausted = |(limit, usage): (f64, u64)| usage as f64 >= limit;
-    if license.run_limit.zip(verdict.usage).is_some_and(exhausted) {
+    let running = running.unwrap_or_default() as f64;
+    if license.run_limit.is_some_and(|limit| running >= limit) {
         return State::Exhausted;
     }
     State::Active

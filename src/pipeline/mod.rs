@@ -910,7 +910,7 @@ fn key_of(subject: Subject<'_>) -> Option<String> {
 
 /// CoCalc's own condition: the entry less its key `status` is not `{}`. An entry `{status, reason}` counts too,
 /// and so does a list; at anything else CoCalc's count fails.
-fn counts_as_usage(entry: &Json) -> bool {
+pub(crate) fn counts_as_usage(entry: &Json) -> bool {
     match entry {
         Json::Map(map) => map.keys().any(|name| *name != "status"),
         Json::List(_) => true,
@@ -919,12 +919,22 @@ fn counts_as_usage(entry: &Json) -> bool {
 }
 
 /// Running projects per license, for licenses with a run limit that `license_usage` does not give; and the licenses
-/// at which CoCalc's own count fails, with the project to blame.
+/// at which CoCalc's own count fails, with the project to blame. [`crate::snapshot::counts`] counts all licenses alike.
 fn usage(
     snapshot: &Snapshot,
     licenses: &BTreeMap<String, License>,
 ) -> (HashMap<String, u64>, HashMap<String, String>) {
-    let mut uncountable = HashMap::new();
+    let limited = |id: &String| {
+        licenses
+            .get(id)
+            .is_some_and(|license| license.run_limit.is_some())
+    };
+    let mut uncountable: HashMap<String, String> = snapshot
+        .uncountable
+        .iter()
+        .filter(|(id, _)| limited(id))
+        .map(|(id, project)| (id.clone(), project.clone()))
+        .collect();
     let mut usage: HashMap<String, u64> = snapshot
         .license_usage
         .iter()
@@ -932,7 +942,8 @@ fn usage(
         .collect();
     let counted: Vec<&str> = licenses
         .values()
-        .filter(|license| license.run_limit.is_some() && !usage.contains_key(&license.id))
+        .filter(|license| license.run_limit.is_some())
+        .filter(|license| !usage.contains_key(&license.id) && !uncountable.contains_key(&license.id))
         .map(|license| license.id.as_str())
         .collect();
     if counted.is_empty() {

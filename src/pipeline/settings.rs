@@ -25,6 +25,9 @@ pub struct SiteSettings {
     pub max_upgrades: Json,
 }
 
+/// The rows of `server_settings` that anything here depends on.
+pub const IN_FORCE: [&str; 3] = ["kucalc", "default_quotas", "max_upgrades"];
+
 /// The settings that are in force, given the rows of `server_settings`; `None` if CoCalc ignores them because
 /// `kucalc` is something else than `onprem`. Where there is no row `kucalc`, `onprem` is taken for granted.
 pub fn site_settings(rows: Option<&BTreeMap<String, Json>>) -> Option<SiteSettings> {

@@ -4,11 +4,11 @@
 //! thing that had to be assumed is a field here, with a default and its reason. The snapshot file's `assumptions`
 //! sets them.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::Value;
 
 /// Everything that had to be assumed.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Assumptions {
     /// Suffix of memory quantities. CoCalc's numbers are called MB, but its ancestor and the documented
@@ -60,7 +60,7 @@ impl Default for Assumptions {
 }
 
 /// See [`Assumptions::memory_suffix`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum MemorySuffix {
     /// MiB, `1000Mi`
     Mi,
@@ -69,7 +69,7 @@ pub enum MemorySuffix {
 }
 
 /// See [`Assumptions::cpu_format`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CpuFormat {
     /// `20m`, whole cores as `1`
@@ -79,7 +79,7 @@ pub enum CpuFormat {
 }
 
 /// See [`Assumptions::limit_below_request`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitBelowRequest {
     /// The limit becomes the request.
@@ -91,7 +91,7 @@ pub enum LimitBelowRequest {
 }
 
 /// See [`Assumptions::mem_request_adjustment`]: request = min(request, `lim`, limit · `pct` / 100).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MemRequestAdjustment {
     /// Upper bound of the memory request in MiB.
@@ -101,7 +101,7 @@ pub struct MemRequestAdjustment {
 }
 
 /// See [`Assumptions::project_container`].
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum ProjectContainer {
     /// Its index in `spec.containers`.
@@ -128,6 +128,20 @@ pub enum NetworkPlace {
     Label(String),
     /// `metadata.annotations`
     Annotation(String),
+}
+
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (place, name) = match &self.place {
+            NetworkPlace::Label(name) => ("label", name),
+            NetworkPlace::Annotation(name) => ("annotation", name),
+        };
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry(place, name)?;
+        map.serialize_entry("off", &self.off)?;
+        map.serialize_entry("on", &self.on)?;
+        map.end()
+    }
 }
 
 impl Default for Network {
@@ -171,7 +185,7 @@ fn nullable_network<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result
 }
 
 /// See [`Assumptions::gpu`]. The limit goes into the project container either way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GpuPlacement {
     /// The selector's members are added to the template's, the tolerations appended.
@@ -181,7 +195,7 @@ pub enum GpuPlacement {
 }
 
 /// See [`Assumptions::dedicated_vm`]. The node is prepared with taint and label `KEY=NAME`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DedicatedVm {
     /// Key of the toleration and of the node affinity.
@@ -200,7 +214,7 @@ impl Default for DedicatedVm {
 }
 
 /// See [`Assumptions::on_patch_error`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnPatchError {
     /// The start fails.

@@ -14,14 +14,14 @@ use std::{
 
 use serde::de::DeserializeSeed;
 use serde_json::Value;
-use serde_saphyr::options::DuplicateKeyPolicy;
+use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 
 use super::{
     Assumptions, Project, Snapshot, Template,
     manifests::{ConfigMap, TEMPLATE_CONFIGMAP},
     place::{Note, NoteKind, Place, ReadError, excerpt},
     rows::{Document, DocumentSeed},
-    source::{Source, Tree},
+    source::{INFINITE, Source, TOO_LARGE, Tree},
 };
 use crate::json::{self, Json};
 
@@ -117,9 +117,19 @@ fn open(path: &Path, name: &str) -> Result<(File, u64), ReadError> {
 
 /// Reads one text that is at hand already.
 pub(super) fn read_text(name: &str, text: &str) -> Result<(Snapshot, Vec<Note>), ReadError> {
+    read_texts(&[(name.to_owned(), text.to_owned())], &ReadOptions::default())
+}
+
+/// Reads texts that are at hand already, each with what to call it in messages.
+pub(super) fn read_texts(
+    texts: &[(String, String)],
+    options: &ReadOptions,
+) -> Result<(Snapshot, Vec<Note>), ReadError> {
     let mut merge = Merge::default();
-    merge.read_text(name, text)?;
-    merge.finish(&ReadOptions::default())
+    for (name, text) in texts {
+        merge.read_text(name, text)?;
+    }
+    merge.finish(options)
 }
 
 /// The template that one source holds, in any of the forms that [`read_inputs`] takes.
@@ -393,8 +403,12 @@ fn yaml<'de, S: DeserializeSeed<'de>>(
     seed: S,
 ) -> Result<S::Value, ReadError> {
     source.yaml.set(true);
+    let mut options = yaml_options();
+    if source.infinite.get() {
+        options.non_finite_float_policy = NonFiniteFloatPolicy::PassThrough;
+    }
     let document = source.text.get(start..end).unwrap_or_default();
-    serde_saphyr::with_deserializer_from_str_with_options(document, yaml_options(), |deserializer| {
+    serde_saphyr::with_deserializer_from_str_with_options(document, options, |deserializer| {
         seed.deserialize(deserializer)
     })
     .map_err(|error| yaml_error(source, start, &error))
@@ -462,17 +476,33 @@ impl Merge {
             }
             let begin = start + (chunk.len() - chunk.trim_start().len());
             source.start_at(begin);
+            let budgets = source.budgets();
             let document = if begins_like_json(chunk) {
-                read_json(&source, begin, end)?
+                read_json(&source, begin, end)
             } else {
-                let mut document = Document::default();
-                let seed = DocumentSeed {
-                    source: &source,
-                    document: &mut document,
-                    start: begin,
-                };
-                yaml(&source, start, end, seed)?;
-                document
+                read_yaml(&source, start, end, begin)
+            };
+            let document = match document {
+                Err(ReadError::Syntax { place, message }) if message.starts_with(TOO_LARGE) => {
+                    // jsonb holds such numbers, anyone can write them into a column, and CoCalc goes on with
+                    // `Infinity`.
+                    let read = if begins_like_json(chunk) {
+                        with_infinite_words(text, begin, end).and_then(|text| {
+                            let source = Source::new(name.into(), &text);
+                            source.infinite.set(true);
+                            source.start_at(begin);
+                            read_json(&source, begin, end).ok()
+                        })
+                    } else {
+                        source.start_again(begin, budgets);
+                        source.infinite.set(true);
+                        let read = read_yaml(&source, start, end, begin).ok();
+                        source.infinite.set(false);
+                        read
+                    };
+                    read.ok_or(ReadError::Syntax { place, message })?
+                }
+                document => document?,
             };
             any |= document.any;
             let (words, more) = source.take_words();
@@ -506,7 +536,10 @@ impl Merge {
             )?;
             snapshot.now = Some(now);
         }
-        for (template, place) in document.templates {
+        for (mut template, place) in document.templates {
+            if let Some(source) = &document.template_source {
+                template.source.clone_from(source);
+            }
             set_template(&mut self.template, snapshot, template, place)?;
         }
         for (software, place) in document.software {
@@ -558,6 +591,12 @@ impl Merge {
                 format!("the usage of license {id} is given twice")
             })?;
             snapshot.license_usage.insert(id, count);
+        }
+        for (id, project, place) in document.uncountable {
+            row(&mut self.usage, &id, place, || {
+                format!("the usage of license {id} is given twice")
+            })?;
+            snapshot.uncountable.insert(id, project);
         }
         for (pod, place) in document.live_pods {
             if let Some(name) = pod_name(&pod) {
@@ -733,6 +772,69 @@ fn read_json(source: &Source<'_>, start: usize, end: usize) -> Result<Document, 
             error
         }),
     }
+}
+
+/// The text with words of the same length in the place of numbers too large for a double, which serde_json refuses.
+/// `None` if it holds such a word already.
+fn with_infinite_words(text: &str, start: usize, end: usize) -> Option<String> {
+    let is_taken = |word: &str| {
+        let escape = word
+            .chars()
+            .map(|c| format!("\\u{:04x}", u32::from(c)))
+            .collect::<String>();
+        text.contains(word) || text.to_ascii_lowercase().contains(&escape)
+    };
+    if INFINITE.iter().any(|(word, _)| is_taken(word)) {
+        return None;
+    }
+    let mut words = String::with_capacity(text.len());
+    let mut in_string = false;
+    let mut rest = text.get(start..end)?;
+    words.push_str(text.get(..start)?);
+    while let Some(c) = rest.chars().next() {
+        let mut length = c.len_utf8();
+        let mut word = None;
+        match c {
+            '"' => in_string = !in_string,
+            // No escape is shorter, and none holds a quote but as its second character.
+            '\\' if in_string => length = rest.char_indices().nth(2).map_or(rest.len(), |(at, _)| at),
+            '-' | '0'..='9' if !in_string => {
+                let in_number = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
+                length = rest.find(|c| !in_number(c)).unwrap_or(rest.len());
+                let number: Option<f64> = rest.get(..length).and_then(|number| number.parse().ok());
+                word = number.filter(|number| number.is_infinite()).and_then(|number| {
+                    INFINITE
+                        .iter()
+                        .find(|(_, infinite)| *infinite == number)
+                        .map(|(word, _)| *word)
+                });
+            }
+            _ => {}
+        }
+        let (taken, tail) = rest.split_at_checked(length)?;
+        match word {
+            Some(word) => words.push_str(&format!(
+                "{:1$}",
+                format!("\"{word}\""),
+                length - (word.len() - 1)
+            )),
+            None => words.push_str(taken),
+        }
+        rest = tail;
+    }
+    words.push_str(text.get(end..)?);
+    (words.len() == text.len()).then_some(words)
+}
+
+fn read_yaml(source: &Source<'_>, start: usize, end: usize, begin: usize) -> Result<Document, ReadError> {
+    let mut document = Document::default();
+    let seed = DocumentSeed {
+        source,
+        document: &mut document,
+        start: begin,
+    };
+    yaml(source, start, end, seed)?;
+    Ok(document)
 }
 
 fn reached(error: &ReadError) -> (u32, u32) {

@@ -18,7 +18,7 @@ use crate::json::{self, Json, Map};
 /// The ConfigMap that holds the template, in CoCalc OnPrem's chart.
 pub(super) const TEMPLATE_CONFIGMAP: &str = "project-pod";
 /// The ConfigMap that holds the software environments.
-const SOFTWARE_CONFIGMAP: &str = "project-image";
+pub(super) const SOFTWARE_CONFIGMAP: &str = "project-image";
 
 /// What manifests hold beside what goes straight into the [`Document`].
 #[derive(Debug, Default)]

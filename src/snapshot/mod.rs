@@ -12,24 +12,34 @@ use serde_json::Value;
 use crate::json::{self, Json};
 
 mod assumptions;
+mod cluster;
+mod counts;
 mod example;
 mod file;
 mod live_pod;
 mod manifests;
 mod overlay;
+mod part;
 mod place;
+pub mod postgres;
+pub mod redact;
 mod rows;
 mod software;
 mod source;
+pub mod sql;
+pub mod write;
 mod yaml_words;
 
 pub use assumptions::{
     Assumptions, CpuFormat, DedicatedVm, GpuPlacement, LimitBelowRequest, MemRequestAdjustment, MemorySuffix,
     Network, NetworkPlace, OnPatchError, ProjectContainer,
 };
+pub use cluster::{ClusterReadError, LivePods, Wanted, read_cluster};
+pub use counts::{LicenseCounts, counts};
 pub use example::example;
 pub use file::{Input, ReadOptions, parse_document, read_input_text, read_inputs, template_from_manifests};
 pub use live_pod::project_id_of;
+pub use part::Part;
 pub use place::{Note, NoteKind, Place, ReadError};
 pub use rows::{is_uuid, parse_timestamp};
 
@@ -55,6 +65,16 @@ pub struct Snapshot {
     /// Number of running projects that use a license, as CoCalc counts. A license that is missing here is
     /// counted over [`Snapshot::projects`].
     pub license_usage: BTreeMap<String, u64>,
+    /// Licenses at which CoCalc's count of running projects fails, with the running project whose entry is no
+    /// object. What is neither here nor in [`Snapshot::license_usage`] is told from [`Snapshot::projects`].
+    pub uncountable: BTreeMap<String, String>,
+    /// How many projects, deleted ones aside, hold a license, where the source counted them without giving all of
+    /// their rows; licenses that no project holds may be missing. `None`: counted over [`Snapshot::projects`].
+    pub license_holders: Option<BTreeMap<String, u64>>,
+    /// Whether the source has more projects than those in [`Snapshot::projects`].
+    pub has_more_projects: bool,
+    /// Ids of licenses that are known only from projects that are not in this snapshot.
+    pub held_elsewhere: Vec<String>,
     /// Pods as `kubectl get pod -o json` gives them.
     pub live_pods: Vec<Value>,
 }

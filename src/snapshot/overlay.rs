@@ -17,9 +17,20 @@ impl Snapshot {
         for (id, license) in base.site_licenses {
             self.site_licenses.entry(id).or_insert(license);
         }
-        for (id, count) in base.license_usage {
-            self.license_usage.entry(id).or_insert(count);
+        for (id, project) in base.uncountable {
+            // A count that is given by hand says what CoCalc's own cannot.
+            if !self.license_usage.contains_key(&id) {
+                self.uncountable.entry(id).or_insert(project);
+            }
         }
+        self.has_more_projects |= base.has_more_projects;
+        for (id, count) in base.license_usage {
+            if !self.uncountable.contains_key(&id) {
+                self.license_usage.entry(id).or_insert(count);
+            }
+        }
+        self.held_elsewhere.extend(base.held_elsewhere);
+        self.license_holders = self.license_holders.or(base.license_holders);
         if self.projects.is_empty() {
             self.projects = base.projects;
         } else if !base.projects.is_empty() {

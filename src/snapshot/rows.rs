@@ -14,7 +14,7 @@ use super::{
     Assumptions, Column, License, Project, Software, Template,
     manifests::{self, Manifests},
     place::{Place, excerpt},
-    source::{Elements, Key, ListOf, MapOf, Members, Single, Source, Tree, compact},
+    source::{Elements, Key, ListOf, MapOf, Members, Scalar, Single, Source, Tree, compact},
 };
 use crate::json::Json;
 
@@ -23,6 +23,7 @@ pub(super) const SECTIONS: &[&str] = &[
     "now",
     "server_settings",
     "template",
+    "template_source",
     "software",
     "assumptions",
     "site_licenses",
@@ -40,6 +41,8 @@ pub(super) struct Document {
     pub(super) has_settings: bool,
     pub(super) settings: Vec<(String, Json, Place)>,
     pub(super) templates: Vec<(Template, Place)>,
+    /// Where the template of this document was taken from, if it says so.
+    pub(super) template_source: Option<String>,
     pub(super) software: Vec<(Software, Place)>,
     pub(super) has_assumptions: bool,
     pub(super) assumptions: Vec<(String, Value, Place)>,
@@ -49,6 +52,8 @@ pub(super) struct Document {
     /// The line of each of `projects`.
     pub(super) project_lines: Vec<u32>,
     pub(super) usage: Vec<(String, u64, Place)>,
+    /// License, and the project at which its count fails.
+    pub(super) uncountable: Vec<(String, String, Place)>,
     pub(super) live_pods: Vec<(Value, Place)>,
     pub(super) manifests: Manifests,
     /// Software environments that CoCalc drops, one sentence each.
@@ -212,6 +217,9 @@ fn section<'de, A: MapAccess<'de>>(
                 source.place(at),
             ));
         }
+        "template_source" => {
+            document.template_source = text(source, at, "template_source", map)?.map(Cow::into_owned);
+        }
         "software" => {
             let tree = map.next_value_seed(Tree(source))?;
             if !tree.is_null() {
@@ -339,9 +347,19 @@ impl<'de> Members<'de> for UsageRows<'_> {
             source,
             at,
             column: &key,
-            expected: "a number of running projects",
+            expected: "a number of running projects, or the UUID of the project at which the count fails",
         };
-        match cell.number(map)? {
+        let number = match map.next_value_seed(&cell)? {
+            Scalar::Null => None,
+            Scalar::Number(number) => Some(number),
+            Scalar::Text(text) => {
+                let project = uuid(source, at, "license_usage", &text)?;
+                self.0.uncountable.push((id, project, source.place(at)));
+                return Ok(());
+            }
+            Scalar::Bool(_) => return Err(cell.wrong("a boolean")),
+        };
+        match number {
             None => {}
             #[expect(
                 clippy::cast_possible_truncation,
@@ -462,8 +480,15 @@ impl<'de> Members<'de> for LicenseRow {
                 }
                 .number(map)?;
             }
-            "upgrades" => license.upgrades = map.next_value_seed(Tree(source))?.in_jsonb_order(),
-            "quota" => license.quota = map.next_value_seed(Tree(source))?.in_jsonb_order(),
+            "upgrades" | "quota" => {
+                let tree = source.column(|| map.next_value_seed(Tree(source)))?;
+                let column = if key == "quota" {
+                    &mut license.quota
+                } else {
+                    &mut license.upgrades
+                };
+                *column = tree.in_jsonb_order();
+            }
             "managers" => {
                 let list = map.next_value_seed(Tree(source))?;
                 let ids: Option<Vec<String>> = match &list {

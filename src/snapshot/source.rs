@@ -28,6 +28,12 @@ use crate::json::{Json, Map, number_text, write_text};
 const ALIAS_VALUES: usize = 200_000;
 const ALIAS_BYTES: usize = 16 << 20;
 
+/// What is said of such a number; its end differs.
+pub(super) const TOO_LARGE: &str = "a number too large for a double";
+
+/// Words of three bytes that stand for infinite numbers while JSON is read: characters that no text can mean.
+pub(super) const INFINITE: [(&str, f64); 2] = [("\u{fdd0}", f64::INFINITY), ("\u{fdd1}", f64::NEG_INFINITY)];
+
 /// An unquoted word that kubectl reads otherwise.
 #[derive(Debug)]
 pub(super) struct Word {
@@ -54,6 +60,10 @@ pub(super) struct Source<'de> {
     words: RefCell<Vec<Word>>,
     more_words: Cell<usize>,
     scratch: RefCell<String>,
+    /// Whether a number too large for a double is taken, as infinite, where jsonb can hold one.
+    pub(super) infinite: Cell<bool>,
+    /// Whether a column of type jsonb is being read as a tree.
+    column: Cell<bool>,
 }
 
 impl<'de> Source<'de> {
@@ -71,6 +81,8 @@ impl<'de> Source<'de> {
             words: RefCell::new(Vec::new()),
             more_words: Cell::new(0),
             scratch: RefCell::new(String::new()),
+            infinite: Cell::new(false),
+            column: Cell::new(false),
         }
     }
 
@@ -214,6 +226,37 @@ impl<'de> Source<'de> {
                 text: lent.to_owned(),
                 kubectl,
             });
+        }
+    }
+
+    /// A tree that is a column of type jsonb, in which a number may be too large for a double.
+    pub(super) fn column<T>(&self, read: impl FnOnce() -> T) -> T {
+        self.column.set(true);
+        let read = read();
+        self.column.set(false);
+        read
+    }
+
+    /// The infinite number that this string stands for.
+    fn infinite_word(&self, text: &str) -> Option<f64> {
+        if !self.infinite.get() || self.yaml.get() {
+            return None;
+        }
+        INFINITE
+            .iter()
+            .find(|(word, _)| *word == text)
+            .map(|(_, number)| *number)
+    }
+
+    /// The number, unless it is none that may stand here.
+    fn finite<E: DeError>(&self, number: f64, in_column: bool) -> Result<f64, E> {
+        if number.is_finite() || (number.is_infinite() && in_column && self.infinite.get()) {
+            Ok(number)
+        } else {
+            Err(self.fail_with(ReadError::Syntax {
+                place: self.place(self.last.get()),
+                message: TOO_LARGE.to_owned(),
+            }))
         }
     }
 
@@ -368,9 +411,12 @@ impl<'de> Visitor<'de> for &Single<'_, 'de> {
         Ok(Scalar::Number(value as f64))
     }
     fn visit_f64<E: DeError>(self, value: f64) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Number(value))
+        Ok(Scalar::Number(self.source.finite(value, false)?))
     }
     fn visit_borrowed_str<E: DeError>(self, value: &'de str) -> Result<Scalar<'de>, E> {
+        if let Some(number) = self.source.infinite_word(value) {
+            return self.visit_f64(number);
+        }
         self.source.spend(value.len())?;
         self.source.see(value);
         Ok(Scalar::Text(Cow::Borrowed(value)))
@@ -446,9 +492,12 @@ impl<'de> Visitor<'de> for Tree<'_, 'de> {
     }
     fn visit_f64<E: DeError>(self, value: f64) -> Result<Json, E> {
         self.0.spend(0)?;
-        Ok(Json::Number(value))
+        Ok(Json::Number(self.0.finite(value, self.0.column.get())?))
     }
     fn visit_borrowed_str<E: DeError>(self, value: &'de str) -> Result<Json, E> {
+        if let Some(number) = self.0.infinite_word(value) {
+            return self.visit_f64(number);
+        }
         let at = self.0.see(value);
         self.0.hear(value, at);
         self.visit_str(value)
@@ -538,9 +587,16 @@ impl<'de> Visitor<'de> for Compact<'_, 'de> {
         self.visit_f64(value as f64)
     }
     fn visit_f64<E: DeError>(self, value: f64) -> Result<(), E> {
+        let value = self.source.finite(value, true)?;
+        if value.is_infinite() {
+            return self.push(if value > 0.0 { "1e999" } else { "-1e999" });
+        }
         self.push(&number_text(value))
     }
     fn visit_borrowed_str<E: DeError>(self, value: &'de str) -> Result<(), E> {
+        if let Some(number) = self.source.infinite_word(value) {
+            return self.visit_f64(number);
+        }
         self.source.see(value);
         self.visit_str(value)
     }

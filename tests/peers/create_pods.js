@@ -1,21 +1,21 @@
-// Asks an API server about pods, for tests/check_pods.rs.
+// Asks an API server about pods, for tests/check_pods.rs and tests/dry_run_corpus.rs.
 //
-//   node create_pods.js KUBECONFIG NAMESPACE
+//   node create_pods.js KUBECONFIG NAMESPACE [CONNECTIONS]
 //
-// Reads one pod a line and answers with one line: [code, message, [fields]]. Nothing is created: each request is
-// a dry run with strict decoding.
+// Reads one pod a line and answers with one line: [code, message, [[reason, field, message] of each cause],
+// [warnings]]. Nothing is created: each request is a dry run with strict decoding.
 "use strict";
 const fs = require("fs");
 const https = require("https");
 const readline = require("readline");
 
-const [file, namespace] = process.argv.slice(2);
+const [file, namespace, connections] = process.argv.slice(2);
 const config = fs.readFileSync(file, "utf8");
 const data = (name) => Buffer.from(new RegExp(`${name}: ([A-Za-z0-9+/=]+)`).exec(config)[1], "base64");
 const server = new URL(/server: "([^"]+)"/.exec(config)[1]);
 const agent = new https.Agent({
   keepAlive: true,
-  maxSockets: 4,
+  maxSockets: Number(connections) || 4,
   ca: data("certificate-authority-data"),
   cert: data("client-certificate-data"),
   key: data("client-key-data"),
@@ -39,7 +39,14 @@ function ask(pod) {
         response.on("end", () => {
           const answer = JSON.parse(text);
           const causes = (answer.details && answer.details.causes) || [];
-          resolve([response.statusCode, answer.message || "", causes.map((cause) => [cause.reason, cause.field || ""])]);
+          const headers = response.rawHeaders;
+          const warnings = headers.filter((_, index) => index % 2 && headers[index - 1].toLowerCase() === "warning");
+          resolve([
+            response.statusCode,
+            answer.message || "",
+            causes.map((cause) => [cause.reason, cause.field || "", cause.message || ""]),
+            warnings.map((header) => JSON.parse(header.slice(header.indexOf('"')))),
+          ]);
         });
       },
     );

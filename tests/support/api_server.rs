@@ -27,12 +27,15 @@ const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStage
 impl ApiServer {
     /// Starts one. It takes a few seconds and 300 MB.
     pub(crate) fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        // A server in a static is never dropped: what it leaves is removed with the next run of tests/run.
+        let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let folder = tempfile::Builder::new().prefix("api-server-").tempdir_in(tmp);
+        let folder = folder.expect("a temporary folder");
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testapi/bin/testapi");
         let policy = folder.path().join("audit-policy.yaml");
         std::fs::write(&policy, AUDIT_POLICY).expect("the audit policy");
         // tests/run reads these logs when all tests are through.
-        let audit = Path::new(env!("CARGO_TARGET_TMPDIR")).join("audit");
+        let audit = tmp.join("audit");
         std::fs::create_dir_all(&audit).expect("a folder for audit logs");
         let started = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)

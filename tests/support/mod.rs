@@ -15,6 +15,9 @@ use std::{
 };
 
 pub(crate) mod api_server;
+pub(crate) mod fault_server;
+#[cfg(unix)]
+pub(crate) mod postgres;
 
 /// The built plugin.
 pub(crate) const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-cocalc");
