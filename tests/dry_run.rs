@@ -137,7 +137,7 @@ fn one_operation_among_twenty_is_found_where_the_server_names_no_field() {
         (&json!("decode"), None)
     );
     assert_eq!(refusal["blame"][0]["operation"], 12);
-    assert_eq!(refusal["proved"], true);
+
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn when_the_budget_ends_it_is_said() {
     run(&["--example", "-p", patch, "--max-requests", "1"])
         .code(1)
         .says("1 problem, 1 cause, 1 request\n")
-        .says("the budget of requests is used up");
+        .says("--max-requests 4 looks further");
 }
 
 #[test]
@@ -358,7 +358,7 @@ fn the_stand_in_is_no_project_to_ask_about() {
     );
     run_in(NAMESPACE, &sandbox, &["-f", "template.json"])
         .code(2)
-        .says("dry-run needs a project");
+        .says("there is no project to ask about");
 }
 
 #[test]
