@@ -1134,15 +1134,21 @@ fn dry_run_finds_every_fault_in_one_run_and_blames_who_is_guilty() {
         let sandbox = Sandbox::new().file("site.json", &site);
         let run = dry_run(&sandbox, group.namespace, &["--all", "--report", "json"]);
         let good = |case: &&Case| case.refusals.is_empty() && case.cocalc_error.is_none();
-        let unasked = group.cases.iter().any(|case| case.error.is_some());
-        let run = run.code(if unasked {
+        let wanted = if group.cases.iter().any(|case| case.error.is_some()) {
             2
         } else {
             i32::from(!group.cases.iter().all(good))
-        });
+        };
         let reports = run.json();
         let reports = reports.as_array().expect("an array of reports");
         let mut complaints = Vec::new();
+        if run.code != wanted {
+            let first = &group.cases[0].name;
+            complaints.push(format!(
+                "the group of {first:?}: exit code {}, not {wanted}\n{}",
+                run.code, run.stderr
+            ));
+        }
         for case in &group.cases {
             let of_case = reports
                 .iter()
