@@ -1,6 +1,7 @@
 //! README.md's picture is what a terminal shows of a real run. `PICTURE=overwrite cargo test --test picture` draws it
 //! anew.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod support;
 

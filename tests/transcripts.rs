@@ -2,6 +2,7 @@
 //! through the real kubectl, which finds the plugin on PATH, and those of README.md ask a real API server and a real
 //! PostgreSQL, which hold the site of tests/data/lab.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod support;
 

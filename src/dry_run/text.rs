@@ -105,8 +105,7 @@ impl Teller<'_> {
         }
         let unfinished = match outcome.unfinished {
             Some(Unfinished::Budget) => Some(format!(
-                "the budget of {} requests is used up, so there may be more: --max-requests {} looks further",
-                outcome.requests,
+                "the budget of requests is used up; --max-requests {} looks further",
                 self.max_requests.saturating_mul(4)
             )),
             Some(Unfinished::NoWay) => {
