@@ -749,3 +749,30 @@ fn each_failure_is_one_clear_error_with_what_would_help() {
     database.psql("DROP TABLE site_licenses");
     quota(&database.url()).says("cannot read table site_licenses: relation \"site_licenses\" does not exist");
 }
+
+#[test]
+fn the_readmes_role_can_read_all_that_the_commands_need_and_nothing_else() {
+    let database = Postgres::with_example();
+    let readme = include_str!("../README.md");
+    let block = readme
+        .split("```sql\n")
+        .find(|block| block.starts_with("-- role.sql"));
+    let sql = block.unwrap().split("```").next().unwrap();
+    // The server is shared, and a role belongs to all of its databases.
+    let role = format!("r{}", database.name());
+    database.psql(&sql.replace("cocalc_reader", &role));
+    let url = database.tcp_url(&format!("{role}:change%20me"), "127.0.0.1", "");
+    let sandbox = sandbox();
+    let run = |args: &[&str]| {
+        let args = [args, &["--database", &url]].concat();
+        sandbox.run(&args).does_not_say("permission denied")
+    };
+    run(&["quota", LAB]).code(0);
+    run(&["quota", "--all", "-o", "jsonl"]).code(0);
+    run(&["licenses"]).code(0);
+    let denied = std::process::Command::new("psql")
+        .args(["-XAtq", &url, "-c", "SELECT secret_token FROM projects"])
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&denied.stderr).contains("permission denied for table projects"));
+}

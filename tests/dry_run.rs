@@ -389,3 +389,62 @@ fn nothing_but_get_and_dry_runs_of_pods_reaches_the_server() {
         assert!(allowed, "{event}");
     }
 }
+
+/// A server that takes connections and says nothing.
+#[cfg(unix)]
+fn silent() -> (std::net::TcpListener, String) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_it_with_130_and_one_word() {
+    use std::{
+        process::{Command, Stdio},
+        time::Duration,
+    };
+    let (listener, url) = silent();
+    let child = Command::new(support::PLUGIN)
+        .args(["dry-run", "--example", "--server", &url])
+        .env("KUBECONFIG", "/nonexistent/kubeconfig")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It has asked when it has connected.
+    let connection = listener.accept().unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let killed = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    drop(connection);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.ends_with("interrupted\n"), "{stderr}");
+    assert!(output.stdout.is_empty());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_silent_server_is_given_up_in_time() {
+    let (_listener, url) = silent();
+    let started = std::time::Instant::now();
+    Sandbox::new()
+        .run(&[
+            "dry-run",
+            "--example",
+            "--server",
+            &url,
+            "--request-timeout",
+            "1s",
+        ])
+        .code(2)
+        .prints_nothing()
+        .says("Client.Timeout exceeded while awaiting headers");
+    assert!(started.elapsed() < std::time::Duration::from_secs(30));
+}

@@ -31,7 +31,11 @@ impl ApiServer {
         let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let folder = tempfile::Builder::new().prefix("api-server-").tempdir_in(tmp);
         let folder = folder.expect("a temporary folder");
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testapi/bin/testapi");
+        let testapi = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testapi");
+        let program = testapi.join(match std::env::var_os("KUBEBUILDER_ASSETS") {
+            Some(_) => "from-assets",
+            None => "bin/testapi",
+        });
         let policy = folder.path().join("audit-policy.yaml");
         std::fs::write(&policy, AUDIT_POLICY).expect("the audit policy");
         // tests/run reads these logs when all tests are through.

@@ -74,6 +74,18 @@ impl Sandbox {
         self.run_command(command, stdin)
     }
 
+    /// Runs any command in the sandbox, with these variables in its environment.
+    pub(crate) fn run_with_environment(
+        &self,
+        command: Command,
+        environment: impl Iterator<Item = (&'static str, String)>,
+    ) -> Run {
+        let mut with = Command::new("env");
+        with.args(environment.map(|(name, value)| format!("{name}={value}")));
+        with.arg(command.get_program()).args(command.get_args());
+        self.run_command(with, "")
+    }
+
     /// Runs any command in the sandbox.
     pub(crate) fn run_command(&self, mut command: Command, stdin: &str) -> Run {
         let home = self.folder.path();
@@ -173,12 +185,14 @@ impl Run {
     }
 }
 
-/// The real kubectl: env KUBECTL, else the one that tests/run built.
+/// The real kubectl: env KUBECTL, else the one in env KUBEBUILDER_ASSETS, else the one that tests/run built.
 pub(crate) fn kubectl() -> PathBuf {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testapi/bin/kubectl");
-    match std::env::var_os("KUBECTL") {
-        Some(path) => path.into(),
-        None => {
+    let assets = std::env::var_os("KUBEBUILDER_ASSETS");
+    match (std::env::var_os("KUBECTL"), assets) {
+        (Some(path), _) => path.into(),
+        (None, Some(folder)) => Path::new(&folder).join("kubectl"),
+        (None, None) => {
             assert!(
                 built.exists(),
                 "kubectl is missing: run `tests/run kubectl`, or set KUBECTL"
