@@ -749,3 +749,55 @@ fn each_failure_is_one_clear_error_with_what_would_help() {
     database.psql("DROP TABLE site_licenses");
     quota(&database.url()).says("cannot read table site_licenses: relation \"site_licenses\" does not exist");
 }
+
+/// README's block of SQL that begins with `-- role.sql`.
+fn role_sql() -> &'static str {
+    let (_, block) = include_str!("../README.md")
+        .split_once("```sql\n-- role.sql\n")
+        .unwrap();
+    block.split_once("```").unwrap().0
+}
+
+#[test]
+fn the_role_of_the_readme_reads_what_every_command_needs_and_nothing_else() {
+    let database = Postgres::with_example();
+    fill(&database, 3);
+    database.psql("INSERT INTO server_settings (name, value) VALUES ('email_smtp_password', 'geheim7')");
+    database.psql(role_sql());
+    let sandbox = sandbox();
+    let url = database.socket_url("cocalc_reader");
+    let password = [("PGPASSWORD", "change me")];
+    let owner = database.url();
+    for (args, code) in [
+        (&["render", "-f", "site.json", LAB][..], 0),
+        (&["render", "-f", "site.json", "--all", "-o", "jsonl"], 0),
+        (&["quota", LAB], 0),
+        (&["quota", "--all", "-o", "jsonl"], 0),
+        (&["quota", "--with-license", DOCUMENTED], 0),
+        (&["quota", LAB, "--add-license", DOCUMENTED], 0),
+        (&["patch-diff", "-f", "site.json", LAB], 1),
+        (&["licenses"], 0),
+        (&["snapshot", "-f", "site.json", LAB], 0),
+    ] {
+        let with = |url: &str| run(&sandbox, &[args, &["--database", url]].concat(), &password).code(code);
+        // As much as the owner of the tables sees.
+        assert_eq!(with(&url).stdout, with(&owner).stdout, "{args:?}");
+    }
+    for sql in [
+        "SELECT secret_token FROM projects",
+        "SELECT voucher_code FROM site_licenses",
+        "SELECT value FROM public.server_settings",
+        "UPDATE projects SET title = ''",
+        "UPDATE server_settings SET value = ''",
+        "DELETE FROM site_licenses",
+    ] {
+        let output = database
+            .psql_command()
+            .env("PGPASSWORD", "change me")
+            .args(["-U", "cocalc_reader", "-c", sql])
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("permission denied"), "{sql}: {stderr}");
+    }
+}
