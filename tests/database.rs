@@ -750,29 +750,54 @@ fn each_failure_is_one_clear_error_with_what_would_help() {
     quota(&database.url()).says("cannot read table site_licenses: relation \"site_licenses\" does not exist");
 }
 
-#[test]
-fn the_readmes_role_can_read_all_that_the_commands_need_and_nothing_else() {
-    let database = Postgres::with_example();
-    let readme = include_str!("../README.md");
-    let block = readme
-        .split("```sql\n")
-        .find(|block| block.starts_with("-- role.sql"));
-    let sql = block.unwrap().split("```").next().unwrap();
-    // The server is shared, and a role belongs to all of its databases.
-    let role = format!("r{}", database.name());
-    database.psql(&sql.replace("cocalc_reader", &role));
-    let url = database.tcp_url(&format!("{role}:change%20me"), "127.0.0.1", "");
-    let sandbox = sandbox();
-    let run = |args: &[&str]| {
-        let args = [args, &["--database", &url]].concat();
-        sandbox.run(&args).does_not_say("permission denied")
-    };
-    run(&["quota", LAB]).code(0);
-    run(&["quota", "--all", "-o", "jsonl"]).code(0);
-    run(&["licenses"]).code(0);
-    let denied = std::process::Command::new("psql")
-        .args(["-XAtq", &url, "-c", "SELECT secret_token FROM projects"])
-        .output()
+/// README's block of SQL that begins with `-- role.sql`.
+fn role_sql() -> &'static str {
+    let (_, block) = include_str!("../README.md")
+        .split_once("```sql\n-- role.sql\n")
         .unwrap();
-    assert!(String::from_utf8_lossy(&denied.stderr).contains("permission denied for table projects"));
+    block.split_once("```").unwrap().0
+}
+
+#[test]
+fn the_role_of_the_readme_reads_what_every_command_needs_and_nothing_else() {
+    let database = Postgres::with_example();
+    fill(&database, 3);
+    database.psql("INSERT INTO server_settings (name, value) VALUES ('email_smtp_password', 'geheim7')");
+    database.psql(role_sql());
+    let sandbox = sandbox();
+    let url = database.socket_url("cocalc_reader");
+    let password = [("PGPASSWORD", "change me")];
+    let owner = database.url();
+    for (args, code) in [
+        (&["render", "-f", "site.json", LAB][..], 0),
+        (&["render", "-f", "site.json", "--all", "-o", "jsonl"], 0),
+        (&["quota", LAB], 0),
+        (&["quota", "--all", "-o", "jsonl"], 0),
+        (&["quota", "--with-license", DOCUMENTED], 0),
+        (&["quota", LAB, "--add-license", DOCUMENTED], 0),
+        (&["patch-diff", "-f", "site.json", LAB], 1),
+        (&["licenses"], 0),
+        (&["snapshot", "-f", "site.json", LAB], 0),
+    ] {
+        let with = |url: &str| run(&sandbox, &[args, &["--database", url]].concat(), &password).code(code);
+        // As much as the owner of the tables sees.
+        assert_eq!(with(&url).stdout, with(&owner).stdout, "{args:?}");
+    }
+    for sql in [
+        "SELECT secret_token FROM projects",
+        "SELECT voucher_code FROM site_licenses",
+        "SELECT value FROM public.server_settings",
+        "UPDATE projects SET title = ''",
+        "UPDATE server_settings SET value = ''",
+        "DELETE FROM site_licenses",
+    ] {
+        let output = database
+            .psql_command()
+            .env("PGPASSWORD", "change me")
+            .args(["-U", "cocalc_reader", "-c", sql])
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("permission denied"), "{sql}: {stderr}");
+    }
 }
