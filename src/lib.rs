@@ -5,20 +5,23 @@
 //!
 //! ```text
 //! sources                 snapshot              pipeline (pure, in CoCalc's order)             rim
-//! files, standard input ─┐                      licenses   which are in force (the hook)
-//! ConfigMaps, live pods ─┼▶ Snapshot ─▶ Site ─▶ quota      the exact algorithm              ─▶ Rendered ─▶ check
-//! built-in example      ─┘                      template   placeholders filled in its text            └▶ output
-//!                                               resources  quota → requests, limits, /ext, gpu …
-//!                                               patches    gate, order, fast-json-patch
+//! files, standard input ─┐                      licenses   which are in force (the hook)       ┌▶ check
+//! PostgreSQL            ─┤                      quota      the exact algorithm                 ├▶ output
+//! ConfigMaps, live pods ─┼▶ Snapshot ─▶ Site ─▶ template   placeholders filled in its text  ─▶ Rendered
+//! built-in example      ─┘                      resources  quota → requests, limits, /ext …    └▶ dry_run: the API
+//!                                               patches    gate, order, fast-json-patch           server's verdict, back to
+//!                                                                                                 whoever wrote the field
 //! ```
 //!
-//! * [`snapshot`]: what the tool knows, as plain data, and the readers that make it.
+//! * [`snapshot`]: what the tool knows, as plain data, and the readers that make it: files, cluster, PostgreSQL.
 //! * [`pipeline`]: from a snapshot to the pod. No I/O, no clock; [`pipeline::Site::render`] is the list of steps.
 //! * [`json_patch`]: patches as fast-json-patch applies them, on a document that knows who wrote what.
 //! * [`json`]: JSON with JavaScript's rules, on which all of it is built.
 //! * [`check`]: what an admin should know about the result although CoCalc says nothing of it.
 //! * [`patch_diff`]: the patch that an edit needs, proved before it is given.
-//! * [`debug`]: CoCalc's own record of a start, held against ours.
+//! * [`cluster`]: the API server; GET and the dry run of a pod are the only requests that can be expressed.
+//! * [`dry_run`]: asks it, proves who is guilty of a refusal, and says what will keep an accepted pod from running.
+//! * [`debug`]: CoCalc's own record of a start, read, replayed and held against ours.
 //! * [`output`]: one file a format; `ui` alone owns the terminal.
 //! * [`cli`]: the command line; one file a command.
 //!

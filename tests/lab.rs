@@ -25,7 +25,7 @@ fn run(sandbox: &Sandbox, args: &[&str], database: bool) -> Run {
     let with = environment
         .iter()
         .filter(|(name, _)| database || *name == "KUBECONFIG");
-    sandbox.run_with_environment(command, with.cloned())
+    sandbox.run_with_environment(&command, with.cloned())
 }
 
 fn same(ours: &Run, theirs: &Run) {

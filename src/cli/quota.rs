@@ -1,6 +1,6 @@
 //! `quota`: the computed quota, each value and who decided it.
 
-use std::io::Write as _;
+use std::{collections::HashMap, io::Write as _, sync::Arc};
 
 use serde_json::{Map, Value, json};
 
@@ -101,8 +101,8 @@ pub(super) fn quota(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
     selection.answers(
         ui,
         &site,
-        || (),
-        |site, (), subject| answer(site, subject, args.output, (many, width)),
+        Shared::default,
+        |site, shared, subject| answer(site, subject, args.output, (many, width), shared),
         |error| Answer {
             error: Some(error.to_string()),
             ..Answer::of(&error.project_id)
@@ -143,7 +143,51 @@ impl Answer {
     }
 }
 
-fn answer(site: &Site, subject: Subject<'_>, format: Format, (many, width): (bool, Option<usize>)) -> Answer {
+/// Reports of projects that share a verdict differ in the project's id alone.
+#[derive(Default)]
+struct Shared {
+    /// By the address of the verdict, which stays where it is as long as it is held here.
+    by_verdict: HashMap<*const Judged, (Arc<Judged>, Told)>,
+}
+
+/// A report with a gap for the project's id, and what goes with it.
+struct Told {
+    before: String,
+    after: String,
+    findings: Vec<Finding>,
+    candidate_dropped: bool,
+}
+
+/// For how many verdicts reports are remembered, at most.
+const REMEMBERED: usize = 1024;
+
+impl Shared {
+    fn answer(&self, judged: &Arc<Judged>, project_id: &str) -> Option<Answer> {
+        let (_, told) = self.by_verdict.get(&Arc::as_ptr(judged))?;
+        Some(Answer {
+            text: format!("{}{}{}", told.before, Value::from(project_id), told.after),
+            findings: told.findings.clone(),
+            candidate_dropped: told.candidate_dropped,
+            ..Answer::of(project_id)
+        })
+    }
+
+    fn remember(&mut self, judged: &Arc<Judged>, told: Told) {
+        if self.by_verdict.len() == REMEMBERED {
+            self.by_verdict.clear();
+        }
+        self.by_verdict
+            .insert(Arc::as_ptr(judged), (judged.clone(), told));
+    }
+}
+
+fn answer(
+    site: &Site,
+    subject: Subject<'_>,
+    format: Format,
+    (many, width): (bool, Option<usize>),
+    shared: &mut Shared,
+) -> Answer {
     let mut answer = Answer::of(subject.project_id);
     let judged = match site.judge(subject) {
         Ok(Some(judged)) => judged,
@@ -160,13 +204,18 @@ fn answer(site: &Site, subject: Subject<'_>, format: Format, (many, width): (boo
             return answer;
         }
     };
+    if let Some(answer) = shared.answer(&judged, subject.project_id) {
+        return answer;
+    }
+    // Somebody else holds it: it is remembered for the next projects of the same kind.
+    let shares = format == Format::Jsonl && Arc::strong_count(&judged) > 1;
     let text = site
         .explain(&judged)
         .map_err(ProjectError::from)
         .map(|decided| match format {
             Format::Table => table(site, subject, &judged, &decided, (many, width)),
             _ => {
-                let report = report_json(subject, &judged, &decided);
+                let report = report_json(subject.project_id, &judged, &decided);
                 match format {
                     Format::Jsonl => format!("{}\n", json_output::compact(&report)),
                     Format::Yaml => yaml::write(&report),
@@ -185,10 +234,26 @@ fn answer(site: &Site, subject: Subject<'_>, format: Format, (many, width): (boo
         _ => check::license_findings(site, &judged),
     };
     answer.candidate_dropped = check::candidate_is_dropped(&answer.findings);
+    if shares && answer.error.is_none() {
+        let id = Value::from(subject.project_id).to_string();
+        let member = format!("\"project_id\":{id}");
+        // Only its own: an entry of a license may have a member of this name, too.
+        let mut places = answer.text.match_indices(&member).map(|(at, _)| at);
+        if let (Some(at), None) = (places.next(), places.next()) {
+            let (before, rest) = answer.text.split_at(at + member.len() - id.len());
+            let told = Told {
+                before: before.to_owned(),
+                after: rest.strip_prefix(&*id).unwrap_or(rest).to_owned(),
+                findings: answer.findings.clone(),
+                candidate_dropped: answer.candidate_dropped,
+            };
+            shared.remember(&judged, told);
+        }
+    }
     answer
 }
 
-fn report_json(subject: Subject<'_>, judged: &Judged, decided: &Decided) -> Value {
+fn report_json(project_id: &str, judged: &Judged, decided: &Decided) -> Value {
     // A half surrogate pair can stand only in ids and names that nobody has; they are left out.
     let value = |json: &Json| json.to_value().unwrap_or_default();
     let reasons: Map<String, Value> = site_reasons(judged)
@@ -196,7 +261,7 @@ fn report_json(subject: Subject<'_>, judged: &Judged, decided: &Decided) -> Valu
         .map(|(id, reason)| (id, Value::from(reason)))
         .collect();
     json!({
-        "project_id": subject.project_id,
+        "project_id": project_id,
         "quota": value(&judged.computed.quota.to_json()),
         "reasons": reasons,
         "site_license": value(&judged.site_license),

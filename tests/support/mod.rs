@@ -77,7 +77,7 @@ impl Sandbox {
     /// Runs any command in the sandbox, with these variables in its environment.
     pub(crate) fn run_with_environment(
         &self,
-        command: Command,
+        command: &Command,
         environment: impl Iterator<Item = (&'static str, String)>,
     ) -> Run {
         let mut with = Command::new("env");
