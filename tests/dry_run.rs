@@ -222,6 +222,28 @@ fn a_pod_that_cocalc_cannot_make_is_not_asked_about() {
 }
 
 #[test]
+fn a_patch_under_review_that_cocalc_drops_is_an_error_although_the_pod_is_accepted() {
+    run(&["--example", "-p", r#"[{"op":"add"}]"#])
+        .code(1)
+        .prints(&format!("pod/project-{LAB} created (server dry run)\n"))
+        .says("error: CoCalc drops the whole patch of license \"what-if\"");
+}
+
+#[test]
+fn a_pod_that_is_sent_although_a_patch_fails_is_asked_about() {
+    let sandbox = Sandbox::new().file("site.yaml", "assumptions: {on_patch_error: unpatched}\n");
+    let failing = r#"[{"op":"test","path":"/kind","value":"Job"}]"#;
+    run_in(
+        NAMESPACE,
+        &sandbox,
+        &["--example", "-f", "site.yaml", "-p", failing],
+    )
+    .code(0)
+    .prints(&format!("pod/project-{LAB} created (server dry run)\n"))
+    .says("a patch fails, and the pod is sent without patches (assumptions.on_patch_error)");
+}
+
+#[test]
 fn who_cannot_be_asked_gives_no_verdict() {
     let run = run_in(
         "no-such-namespace",
@@ -447,4 +469,32 @@ fn a_silent_server_is_given_up_in_time() {
         .prints_nothing()
         .says("Client.Timeout exceeded while awaiting headers");
     assert!(started.elapsed() < std::time::Duration::from_secs(30));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_credential_plugin_does_not_eat_the_patch_on_standard_input() {
+    let credential = json!({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+                            "status": {"token": "not-a-token"}});
+    let plugin = format!("cat >/dev/null; echo '{credential}'");
+    let admin = std::fs::read_to_string(server().kubeconfig()).unwrap();
+    let mut config: Value = serde_yaml::from_str(&admin).unwrap();
+    config["users"][0]["user"] = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh",
+        "args": ["-c", plugin], "interactiveMode": "IfAvailable"}});
+    let sandbox = Sandbox::new().file("kubeconfig", &config.to_string());
+    let args = [
+        "dry-run",
+        "--example",
+        "--kubeconfig",
+        "kubeconfig",
+        "-n",
+        NAMESPACE,
+        "--patch-file",
+        "-",
+    ];
+    sandbox
+        .run_with_stdin(&args, r#"[{"op": "add"}]"#)
+        .code(2)
+        .says("error: You must be logged in to the server")
+        .says("CoCalc drops the whole patch");
 }

@@ -66,7 +66,7 @@ impl Sources {
             software: self.snapshot.software.is_none() && (template || purpose != Purpose::Live),
             live_pods,
         };
-        let cluster = match connect(ui, connection, args, &wanted) {
+        let cluster = match connect(ui, connection, self.stdin_used, &wanted) {
             // What the files hold is worth keeping without a cluster, too.
             Err(error) if purpose == Purpose::Snapshot && !args.filename.is_empty() => {
                 ui.warning(&format!(
@@ -96,11 +96,11 @@ impl Sources {
 fn connect(
     ui: &Ui,
     connection: &ConnectionArgs,
-    args: &SourceArgs,
+    stdin_used: bool,
     wanted: &Wanted<'_>,
 ) -> Result<Cluster, CommandError> {
     connection
-        .connect(ui, args.reads_stdin())
+        .connect(ui, stdin_used)
         .map_err(|error| without_cluster(error, wanted))
 }
 

@@ -166,6 +166,8 @@ enum Answer {
 }
 
 struct Asked {
+    /// That a patch fails, where the pod is sent nevertheless.
+    sent_all_the_same: Option<String>,
     outcome: Outcome,
     concerns: Vec<Concern>,
     notes: Vec<String>,
@@ -301,13 +303,23 @@ impl Context<'_> {
             Err(error) => return Answer::Error(error.to_string()),
         };
         let findings = self.told.borrow_mut().findings(self.site, subject, &rendered);
-        let abort = self.site.assumptions().on_patch_error == OnPatchError::Abort;
-        if let Some(failure) = rendered.failure.as_ref().filter(|_| abort) {
-            return Answer::NotMade {
-                text: failure_text(&rendered, failure),
-                error: cocalc_error(&rendered).unwrap_or_default(),
-                findings,
+        let mut sent_all_the_same = None;
+        if let Some(failure) = &rendered.failure {
+            let text = failure_text(&rendered, failure);
+            let how = match self.site.assumptions().on_patch_error {
+                OnPatchError::Abort => {
+                    return Answer::NotMade {
+                        text,
+                        error: cocalc_error(&rendered).unwrap_or_default(),
+                        findings,
+                    };
+                }
+                OnPatchError::Unpatched => "without patches",
+                OnPatchError::Half => "half-patched",
             };
+            sent_all_the_same = Some(format!(
+                "a patch fails, and the pod is sent {how} (assumptions.on_patch_error): {text}"
+            ));
         }
         let pod = match rendered.pod.to_value() {
             Ok(pod) => pod,
@@ -319,7 +331,9 @@ impl Context<'_> {
                 };
             }
         };
-        Answer::Asked(Box::new(self.ask(&rendered, &pod, findings).await))
+        let mut asked = self.ask(&rendered, &pod, findings).await;
+        asked.sent_all_the_same = sent_all_the_same;
+        Answer::Asked(Box::new(asked))
     }
 
     async fn ask(&self, rendered: &Rendered, pod: &Value, findings: Vec<Finding>) -> Asked {
@@ -342,6 +356,7 @@ impl Context<'_> {
             (Vec::new(), Vec::new())
         };
         let mut asked = Asked {
+            sent_all_the_same: None,
             outcome,
             concerns,
             notes,
@@ -489,6 +504,13 @@ impl Run<'_> {
     /// The verdict first: a refusal begins with kubectl's words. Findings follow.
     fn take_asked(&mut self, id: &str, asked: &Asked) -> Result<(), CommandError> {
         self.verdict(id, asked)?;
+        if let Some(error) = &asked.sent_all_the_same {
+            self.report.error(id, error.clone());
+        }
+        if check::candidate_is_dropped(&asked.findings) {
+            self.refused = true;
+            self.exit = self.exit.worst(Exit::No);
+        }
         self.report.add(id, asked.findings.clone());
         for concern in &asked.concerns {
             self.worst = self.worst.max(Some(Concern::SEVERITY));

@@ -437,6 +437,8 @@ fn read_with_template(
     let purpose = if args.live { Purpose::Live } else { Purpose::Render };
     let need = Need::in_memory(&args.projects, ids);
     let mut sources = args.sources.read_for(ui, &args.what_if, Some(need))?;
+    let files = [&args.after, &args.new_template].into_iter().flatten();
+    sources.stdin_used |= files.into_iter().any(|file| file.as_os_str() == "-");
     sources.add_cluster(ui, connection, &args.sources, &args.projects, ids, purpose)?;
     if sources.snapshot.template.is_none() {
         return Err(no_template());

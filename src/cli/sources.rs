@@ -122,6 +122,8 @@ pub(super) struct Sources {
     pub(super) unreadable: Vec<RowError>,
     /// The database, where the projects of `--all` are still in it.
     pub(super) open: Cell<Option<OpenDatabase>>,
+    /// Whether standard input is, or will be, read for something: then no credential plugin may ask on it.
+    pub(super) stdin_used: bool,
     /// The connection, once the cluster was a source.
     pub(super) cluster: Option<Cluster>,
 }
@@ -134,6 +136,7 @@ impl Sources {
             projects_from,
             unreadable: Vec::new(),
             open: Cell::new(None),
+            stdin_used: false,
             cluster: None,
         }
     }
@@ -184,6 +187,7 @@ impl SourceArgs {
         }
         let from_files = files.has_projects;
         let mut sources = Sources::of(Snapshot::default(), String::new());
+        sources.stdin_used = stdin_flags.iter().any(|(count, _)| *count > 0);
         let mut projects_from = Vec::new();
         if from_files {
             projects_from.push("the files given with -f".to_owned());
@@ -225,11 +229,6 @@ impl SourceArgs {
         ReadOptions {
             template_configmap: self.template_configmap.as_deref().map(configmap_key),
         }
-    }
-
-    /// Whether `-f` takes the standard input.
-    pub(super) fn reads_stdin(&self) -> bool {
-        self.filename.iter().any(|file| file.as_os_str() == "-")
     }
 }
 
