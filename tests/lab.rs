@@ -109,7 +109,8 @@ fn projects_and_licenses_of_the_database_are_completed_with_their_titles() {
     };
     complete(&["render", "3"]).prints("33333333-3333-4333-8333-333333333333\tCourse\n");
     complete(&["dry-run", "project-5555"]).prints("project-55555555-5555-4555-8555-555555555555\tVision\n");
-    complete(&["render", "--drop-license", "0b"]).prints("0b5e91c2-64d7-4a1f-b2c3-8e9f0a1b2c3d\tLab NFS ro\n");
+    complete(&["render", "--drop-license", "0b"])
+        .prints("0b5e91c2-64d7-4a1f-b2c3-8e9f0a1b2c3d\tLab NFS ro\n");
     let none = complete(&["render", "zz"]);
     assert!(!none.stdout.contains('\t'), "{}", none.stdout);
 }

@@ -4,7 +4,7 @@
 //! not finished and may be empty. One candidate a line is answered, its description behind a tab, and last `:N`,
 //! cobra's directive to the shell (kubectl: `pkg/cmd/plugin/plugin_completion.go`). `completion kubectl` prints that
 //! executable. Subcommands and flags come from clap's own definition of the command line, values from
-//! [`candidates`](super::candidates).
+//! [`super::candidates`].
 //!
 //! A person waits with a finger on the TAB key: the answer comes within [`PATIENCE`], and whatever goes wrong there is
 //! an answer without candidates, never a message.

@@ -7,7 +7,7 @@
 //!
 //! * [`reader`]: from bytes to the values behind the three markers, and to lines that may tell of an error.
 //! * [`starts`]: which values and errors belong to the same start.
-//! * [`replay`]: the patch set applied to the pod before it, compared with the result in the log.
+//! * [`mod@replay`]: the patch set applied to the pod before it, compared with the result in the log.
 //! * [`owners`]: which license each operation of the patch set is from.
 //! * [`errors`]: what an error in the log means, and which operation is to blame.
 //! * [`judge`]: all of it for one start, and the report.

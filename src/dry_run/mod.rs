@@ -1,9 +1,9 @@
 //! Whether the API server would accept a project's pod, and whose fault it is if not.
 //!
 //! [`ask`] sends the pod with `dryRun=All` and translates a refusal back: [`fault`] reads the server's words,
-//! [`places`] says where in the pod each fault may stand, provenance says who wrote that, and asking again without
-//! the operations in question proves it ([`inquiry`], [`search`]). After a refusal the guilty are left out (for what
-//! no patch wrote, [`neutral`] puts something harmless in its place) and the server is asked again, since each of
+//! `places.rs` says where in the pod each fault may stand, provenance says who wrote that, and asking again without
+//! the operations in question proves it (`inquiry.rs`, `search.rs`). After a refusal the guilty are left out (for what
+//! no patch wrote, `neutral.rs` puts something harmless in its place) and the server is asked again, since each of
 //! its layers hides the next. [`report`] and [`text`] tell the outcome.
 
 use std::future::Future;
