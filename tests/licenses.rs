@@ -246,3 +246,13 @@ fn the_example_has_what_the_documentation_shows() {
         .code(0)
         .prints("license/ad313a55-0c1b-4f5e-9d5e-2b7a6c1d4e8f\n");
 }
+
+#[test]
+fn without_any_source_it_says_where_licenses_come_from() {
+    Sandbox::new()
+        .run(&["licenses"])
+        .code(2)
+        .says("error: there is no source of licenses")
+        .says("--database")
+        .prints_nothing();
+}

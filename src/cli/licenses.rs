@@ -112,7 +112,12 @@ pub(super) fn licenses(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
     if !counted && (args.unused.is_some() || args.orphans) {
         let flag = if args.orphans { "--orphans" } else { "--unused" };
         return Err(CommandError::usage(format!("{flag} needs a source of projects"))
-            .hint("give a snapshot file with `projects` by -f, or --example"));
+            .hint("give --database, a snapshot file with `projects` by -f, or --example"));
+    }
+    let source = args.sources.example || args.sources.database.is_some() || !args.sources.filename.is_empty();
+    if !counted && !source {
+        return Err(CommandError::usage("there is no source of licenses")
+            .hint("give --database, a snapshot file by -f, or --example"));
     }
     let now = snapshot.now.unwrap_or_else(Timestamp::now);
     let named = args
