@@ -1,6 +1,6 @@
 //! Random pods and patches, applied by this crate and by fast-json-patch itself.
 //!
-//! Needs `node` on the PATH and `npm ci` in `tests/peers`. `DIFFERENTIAL_CASES` (default 10,000) and
+//! Needs `node` on the PATH and `npm ci` in `tests/peers`. `DIFFERENTIAL_CASES` (default 20,000) and
 //! `DIFFERENTIAL_SEED` choose the cases; a case that differs is cut down to the operations that matter and
 //! printed with its seed.
 
@@ -501,7 +501,7 @@ fn setting(name: &str, default: u64) -> u64 {
 
 #[test]
 fn random_patches_have_the_same_outcome_in_the_library() {
-    let cases = setting("DIFFERENTIAL_CASES", 10_000);
+    let cases = setting("DIFFERENTIAL_CASES", 20_000);
     let seed = setting("DIFFERENTIAL_SEED", 20_230_120);
     println!("DIFFERENTIAL_SEED={seed} DIFFERENTIAL_CASES={cases}");
     let mut library = Library::start();

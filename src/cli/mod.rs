@@ -35,8 +35,9 @@ pub use exit::{CommandError, Exit};
 /// See, before anyone presses Start, which Pod CoCalc OnPrem will create for a project
 ///
 /// CoCalc starts a project as a Pod: it fills a template, computes a quota from the project's licenses, and
-/// applies the JSON Patches that some licenses carry. This plugin computes the same Pod from files and says who
-/// put each field there. It never changes anything in a cluster or a database.
+/// applies the JSON Patches that some licenses carry. This plugin computes the same Pod from the cluster, CoCalc's
+/// database or files, says who put each field there, and asks the API server whether it would accept it. It never
+/// changes anything in a cluster or a database.
 #[derive(Parser, Debug)]
 #[command(
     name = "kubectl-cocalc",
