@@ -1,13 +1,11 @@
-//! README.md's picture is what a terminal shows of a real run. `PICTURE=overwrite cargo test --test picture` draws it
+//! README.md's picture is what a terminal shows of a real run. `PICTURE=overwrite cargo test --test servers picture` draws it
 //! anew.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
-mod support;
-
 use std::{path::Path, process::Command};
 
-use support::{LAB, PLUGIN, lab::Lab};
+use crate::support::{LAB, PLUGIN, lab::Lab};
 
 #[test]
 fn the_picture_shows_what_the_command_prints() {

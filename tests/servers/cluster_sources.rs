@@ -6,17 +6,15 @@
     reason = "a failure here is a failed test"
 )]
 
-mod support;
-
 use std::{path::Path, process::Command, sync::LazyLock};
 
-use serde_json::{Value, json};
-use support::{
+use crate::support::{
     LAB, PLUGIN, Run, Sandbox,
     api_server::{ApiServer, NAMESPACE},
 };
+use serde_json::{Value, json};
 
-const PROJECT_POD: &str = include_str!("data/configmap-project-pod.json");
+const PROJECT_POD: &str = include_str!("../data/configmap-project-pod.json");
 const SOFTWARE: &str = r#"{"default":"u","environments":{"u":{"title":"U","tag":"20230110-1143"}}}"#;
 const OTHER: &str = "22222222-2222-4222-8222-222222222222";
 
@@ -233,7 +231,7 @@ fn a_missing_right_is_told_with_the_role_that_grants_it_and_the_readmes_role_gra
         .says("hint:")
         .says(r#"resources: ["configmaps"], resourceNames: ["project-pod"], verbs: ["get"]"#);
 
-    let readme = include_str!("../README.md");
+    let readme = include_str!("../../README.md");
     let rules = readme
         .split("```yaml\n")
         .find_map(|block| {

@@ -7,18 +7,16 @@
     reason = "a failure here is a failed test"
 )]
 
-mod support;
-
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::{Child, Command, Stdio},
 };
 
+use crate::support::{LAB, Run, Sandbox, api_server::ApiServer};
 use kubectl_cocalc::debug::{Item, Reader};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::{LAB, Run, Sandbox, api_server::ApiServer};
 
 const OTHER: &str = "44444444-4444-4444-8444-444444444444";
 
@@ -128,9 +126,9 @@ fn a_start_is_read_whatever_surrounds_its_records() {
 #[test]
 fn records_as_python_prints_them_are_read() {
     for (name, log) in [
-        ("repr", include_str!("data/debug/python-repr.log")),
-        ("pprint", include_str!("data/debug/python-pprint.log")),
-        ("json", include_str!("data/debug/python-json-logger.log")),
+        ("repr", include_str!("../data/debug/python-repr.log")),
+        ("pprint", include_str!("../data/debug/python-pprint.log")),
+        ("json", include_str!("../data/debug/python-json-logger.log")),
     ] {
         let report = report(log, &[]);
         let start = &report["starts"][0];
@@ -719,7 +717,7 @@ fn logs_come_through_the_api_server() {
         "-p",
         &status.to_string(),
     ]);
-    let in_namespace = ["-n", support::api_server::NAMESPACE];
+    let in_namespace = ["-n", crate::support::api_server::NAMESPACE];
     for (name, group) in [
         ("manage-action-7c9-x", "manage"),
         ("manage-action-7c9-y", "manage"),
@@ -782,7 +780,7 @@ fn logs_come_through_the_api_server() {
         "--kubeconfig",
         kubeconfig,
         "-n",
-        support::api_server::NAMESPACE,
+        crate::support::api_server::NAMESPACE,
     ];
     let run = |more: &[&str]| Sandbox::new().run(&[&flags[..], more].concat());
     let report = run(&["--example", "-o", "json"]).code(0).json();

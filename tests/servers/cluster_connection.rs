@@ -8,8 +8,6 @@
     reason = "a failure here is a failed test"
 )]
 
-mod support;
-
 use std::{
     io::{BufRead as _, BufReader},
     path::PathBuf,
@@ -18,14 +16,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::StreamExt as _;
-use kubectl_cocalc::cluster::{Cluster, Environment, Log, Options, RequestError, Validation, Verdict};
-use serde_json::{Value, json};
-use support::{
+use crate::support::{
     api_server::{ApiServer, NAMESPACE},
     fault_server::{Answer, FaultServer, answer, json as json_answer},
     kubectl,
 };
+use futures_util::StreamExt as _;
+use kubectl_cocalc::cluster::{Cluster, Environment, Log, Options, RequestError, Validation, Verdict};
+use serde_json::{Value, json};
 
 /// Nothing here may take so long; it is only ever reached by what hangs.
 const FOR_EVER: Duration = Duration::from_secs(30);

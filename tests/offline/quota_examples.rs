@@ -23,7 +23,7 @@ use kubectl_cocalc::{
 };
 
 fn examples() -> Vec<Json> {
-    let text = include_str!("data/quota-examples.json");
+    let text = include_str!("../data/quota-examples.json");
     parse(text).unwrap().as_list().unwrap().to_vec()
 }
 

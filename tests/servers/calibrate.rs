@@ -21,9 +21,7 @@ use kubectl_cocalc::{
 };
 use serde_json::{Value, json};
 
-mod support;
-
-use support::{Run, Sandbox, api_server::ApiServer};
+use crate::support::{Run, Sandbox, api_server::ApiServer};
 
 static SERVER: LazyLock<Mutex<ApiServer>> = LazyLock::new(|| Mutex::new(ApiServer::start()));
 

@@ -1,6 +1,6 @@
 //! The whole help as files, and its examples as they are printed.
 //!
-//! `HELP=overwrite cargo test --test help` writes `tests/data/help` anew.
+//! `HELP=overwrite cargo test --test servers help` writes `tests/data/help` anew.
 
 #![allow(
     clippy::expect_used,
@@ -9,11 +9,9 @@
     reason = "a failure here is a failed test"
 )]
 
-mod support;
-
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
-use support::{
+use crate::support::{
     PLUGIN, Run, Sandbox,
     api_server::{ApiServer, NAMESPACE},
 };
@@ -93,7 +91,7 @@ fn the_help_is_as_written_down() {
     }
     assert!(
         differs.is_empty(),
-        "{}\nHELP=overwrite cargo test --test help writes them",
+        "{}\nHELP=overwrite cargo test --test servers help writes them",
         differs.join("\n")
     );
     let files = fs::read_dir(&folder).unwrap();
@@ -157,8 +155,8 @@ fn examples(help: &str) -> Vec<String> {
 /// A folder with every file that the examples name, and a `vi` that adds a label. The project of the example runs in
 /// the cluster, whose ConfigMap `project-pod` is there too.
 fn desk(server: &ApiServer) -> Sandbox {
-    let template = include_str!("data/configmap-project-pod.yaml");
-    let (site, _) = include_str!("../src/snapshot/example.yaml")
+    let template = include_str!("../data/configmap-project-pod.yaml");
+    let (site, _) = include_str!("../../src/snapshot/example.yaml")
         .split_once("\ntemplate:")
         .unwrap();
     let vi = "#!/bin/sh\ncase $1 in\n*.json) sed -i 's/\"project_tag\":/\"edited\": \"yes\", &/' \"$1\" ;;\n\
@@ -190,7 +188,7 @@ fn desk(server: &ApiServer) -> Sandbox {
 }
 
 fn run(sandbox: &Sandbox, server: &ApiServer, example: &str) -> Run {
-    let kubectl = support::kubectl();
+    let kubectl = crate::support::kubectl();
     let folder = |path: &Path| path.parent().unwrap().display().to_string();
     let path = format!(
         "{}/bin:{}:{}:/usr/bin:/bin",

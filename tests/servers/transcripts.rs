@@ -4,21 +4,19 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
-mod support;
-
 use std::path::Path;
 
-use support::lab::Lab;
+use crate::support::lab::Lab;
 
 /// The real kubectl with the plugin on its PATH.
 fn cases() -> trycmd::TestCases {
-    let plugin = Path::new(support::PLUGIN).parent().unwrap();
+    let plugin = Path::new(crate::support::PLUGIN).parent().unwrap();
     let mut path = std::ffi::OsString::from(plugin);
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap_or_default());
     let cases = trycmd::TestCases::new();
     cases
-        .register_bin("kubectl", support::kubectl())
+        .register_bin("kubectl", crate::support::kubectl())
         .env("PATH", path.to_str().unwrap());
     cases
 }
@@ -36,9 +34,9 @@ fn the_transcripts_of_the_readme_show_what_the_commands_print() {
 
 /// The first one word by word, since trycmd does not tell a backslash from a slash.
 fn the_first_picture(lab: &Lab) {
-    let command = format!("```text\n$ kubectl cocalc dry-run {}\n", support::LAB);
-    let run = std::process::Command::new(support::PLUGIN)
-        .args(["dry-run", support::LAB])
+    let command = format!("```text\n$ kubectl cocalc dry-run {}\n", crate::support::LAB);
+    let run = std::process::Command::new(crate::support::PLUGIN)
+        .args(["dry-run", crate::support::LAB])
         .envs(lab.environment())
         .output()
         .unwrap();

@@ -1,9 +1,7 @@
 //! `quota` as its users run it.
 
-mod support;
-
+use crate::support::Sandbox;
 use serde_json::{Value, json};
-use support::Sandbox;
 
 #[test]
 fn the_json_report_holds_quota_reasons_licenses_and_deciders() {
@@ -11,7 +9,7 @@ fn the_json_report_holds_quota_reasons_licenses_and_deciders() {
         .run(&["quota", "--example", "-o", "json"])
         .code(0)
         .json();
-    assert_eq!(report["project_id"], support::LAB);
+    assert_eq!(report["project_id"], crate::support::LAB);
     assert_eq!(report["quota"]["memory_limit"], 16000);
     assert_eq!(report["quota"]["cpu_limit"], 4);
     let chain = report["decided_by"]["memory_limit"].as_array().unwrap();
@@ -46,7 +44,7 @@ fn what_runs_now_is_shown_only_where_it_differs() {
     let run_quota = json!({"network": true, "memory_limit": 2000, "cpu_limit": 1});
     let site = json!({
         "server_settings": {"default_quotas": {"internet": true, "mem": 1000, "cpu": 1}},
-        "projects": [{"project_id": support::LAB, "run_quota": run_quota}],
+        "projects": [{"project_id": crate::support::LAB, "run_quota": run_quota}],
     });
     let run = Sandbox::new()
         .file("s.yaml", &site.to_string())
@@ -66,7 +64,7 @@ fn what_runs_now_is_shown_only_where_it_differs() {
         "{}",
         run.stdout
     );
-    let without = json!({"projects": [{"project_id": support::LAB}]}).to_string();
+    let without = json!({"projects": [{"project_id": crate::support::LAB}]}).to_string();
     let run = Sandbox::new()
         .file("s.yaml", &without)
         .run(&["quota", "-f", "s.yaml"])
@@ -81,7 +79,7 @@ fn without_a_source_of_projects_there_is_no_quota() {
             "pod.yaml",
             "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: []}\n",
         )
-        .run(&["quota", "-f", "pod.yaml", support::LAB])
+        .run(&["quota", "-f", "pod.yaml", crate::support::LAB])
         .code(2)
         .prints_nothing()
         .says("its licenses are unknown, since there is no source of projects");
@@ -89,7 +87,7 @@ fn without_a_source_of_projects_there_is_no_quota() {
 
 #[test]
 fn it_needs_no_template() {
-    let site = json!({"projects": [{"project_id": support::LAB}]}).to_string();
+    let site = json!({"projects": [{"project_id": crate::support::LAB}]}).to_string();
     Sandbox::new()
         .file("s.json", &site)
         .run(&["quota", "-f", "s.json", "-o", "json"])

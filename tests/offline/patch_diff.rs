@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
-mod support;
-
+use crate::support::{LAB, Sandbox};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use support::{LAB, Sandbox};
 
 const LABEL: &str = r#"[{"op":"add","path":"/metadata/labels/mylabel","value":"x"}]"#;
 
@@ -300,7 +298,7 @@ fn any_document_can_be_patched_without_a_source() {
 
 #[test]
 fn the_next_template_tells_which_operations_break_or_meet_another_element() {
-    let template: Value = serde_json::from_str(include_str!("data/example-template.json")).unwrap();
+    let template: Value = serde_json::from_str(include_str!("../data/example-template.json")).unwrap();
     let mut moved = template.clone();
     moved["spec"]["containers"]
         .as_array_mut()
@@ -350,7 +348,7 @@ fn the_editor_is_the_one_kubectl_would_take() {
     command
         .arg(format!("KUBE_EDITOR=sh {}", script.display()))
         .arg("EDITOR=false")
-        .arg(support::PLUGIN);
+        .arg(crate::support::PLUGIN);
     command.args(["patch-diff", "--example", "--edit", "-o", "license"]);
     let run = sandbox.run_command(command, "").code(0);
     assert_eq!(
@@ -361,7 +359,7 @@ fn the_editor_is_the_one_kubectl_would_take() {
     let mut command = std::process::Command::new("env");
     command.args([
         "EDITOR=true",
-        support::PLUGIN,
+        crate::support::PLUGIN,
         "patch-diff",
         "--example",
         "--edit",
@@ -375,7 +373,7 @@ fn an_external_diff_gets_two_folders_and_its_bad_arguments_are_told() {
     let mut command = std::process::Command::new("env");
     command.args([
         "KUBECTL_EXTERNAL_DIFF=diff -u -N --label=x,y",
-        support::PLUGIN,
+        crate::support::PLUGIN,
         "patch-diff",
         "--example",
     ]);
@@ -387,7 +385,7 @@ fn an_external_diff_gets_two_folders_and_its_bad_arguments_are_told() {
     let mut command = std::process::Command::new("env");
     command.args([
         "KUBECTL_EXTERNAL_DIFF=no-such-program",
-        support::PLUGIN,
+        crate::support::PLUGIN,
         "patch-diff",
         "--example",
     ]);
@@ -506,7 +504,7 @@ fn a_patch_is_reviewed_with_a_template_alone() {
     let good = "[{\"op\":\"add\",\"path\":\"/metadata/labels/team\",\"value\":\"bio\"}]";
     let bad = "[{\"op\":\"add\",\"path\":\"/metadata/labels/team\",\"value\":\"bio\"},\n {\"op\":\"add\",\"path\":\"/spec/nodeSelecter\",\"value\":{}},\n {\"op\":\"remove\",\"path\":\"/kindd\"}]";
     let sandbox = Sandbox::new()
-        .file("template.json", include_str!("data/example-template.json"))
+        .file("template.json", include_str!("../data/example-template.json"))
         .file("good.json", good)
         .file("bad.json", bad);
     let review = |patch: &str, severity: &str| {

@@ -7,11 +7,9 @@
     reason = "a failure here is a failed test"
 )]
 
-mod support;
-
 use std::{net::TcpListener, path::Path, process::Command, time::Instant};
 
-use support::{
+use crate::support::{
     LAB, PLUGIN, Run, Sandbox,
     api_server::{ApiServer, NAMESPACE},
 };
@@ -31,7 +29,7 @@ fn installed() -> Sandbox {
 
 /// Runs a line of bash with kubectl, the plugin and ~/.local/bin on PATH, and kubectl's environment in `env`.
 fn shell(sandbox: &Sandbox, line: &str, env: &str) -> Run {
-    let kubectl = support::kubectl();
+    let kubectl = crate::support::kubectl();
     let folder = |path: &Path| path.parent().unwrap().display().to_string();
     let path = format!(
         "{}:{}:{}/.local/bin:/usr/bin:/bin",

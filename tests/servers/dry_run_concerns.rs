@@ -23,9 +23,7 @@ use kubectl_cocalc::{
 };
 use serde_json::{Value, json};
 
-mod support;
-
-use support::{
+use crate::support::{
     LAB,
     api_server::{ApiServer, NAMESPACE},
 };

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 #[test]
 fn a_setting_is_read_as_jsonic_reads_it() {
-    let cases = parse(include_str!("data/jsonic.json")).unwrap();
+    let cases = parse(include_str!("../data/jsonic.json")).unwrap();
     for case in cases.as_list().unwrap() {
         let case = case.as_list().unwrap();
         let text = case[0].as_str().unwrap();

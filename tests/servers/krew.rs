@@ -10,8 +10,6 @@
     reason = "a failure here is a failed test"
 )]
 
-mod support;
-
 use std::{
     collections::BTreeSet,
     fs,
@@ -23,8 +21,8 @@ use std::{
     sync::OnceLock,
 };
 
+use crate::support::{PLUGIN, Run, Sandbox};
 use serde_yaml::{Mapping, Value};
-use support::{PLUGIN, Run, Sandbox};
 
 const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));
 const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
@@ -559,7 +557,7 @@ impl Krew {
         let sandbox = sandbox.file("krew-manifest.yaml", &manifest);
         let bin = sandbox.path().join("bin");
         fs::create_dir(&bin).unwrap();
-        symlink(support::kubectl(), bin.join("kubectl")).unwrap();
+        symlink(crate::support::kubectl(), bin.join("kubectl")).unwrap();
         symlink(krew("krew"), bin.join("kubectl-krew")).unwrap();
         Self {
             sandbox,

@@ -2,10 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
-mod support;
-
+use crate::support::{Run, Sandbox};
 use serde_json::{Value, json};
-use support::{Run, Sandbox};
 
 const ACTIVE: &str = "0a000000-0000-4000-8000-000000000001";
 const EXPIRED: &str = "0b000000-0000-4000-8000-000000000002";

@@ -2,10 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
-mod support;
-
+use crate::support::{LAB, Sandbox};
 use serde_json::{Value, json};
-use support::{LAB, Sandbox};
 
 const TEMPLATE: &str = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"project-{project_id}","labels":{"run":"project","network":"x"}},
 "spec":{"containers":[{"name":"project","image":"{PROJECT_IMAGE}:{PROJECT_TAG}","args":["a"],"volumeMounts":[{"name":"software","mountPath":"/ext","readOnly":true}]}],"volumes":[{"name":"software","emptyDir":{}}]}}"#;
@@ -44,7 +42,7 @@ fn patch(operations: &Value) -> Value {
     json!({"patch": operations.to_string()})
 }
 
-fn render(site: &str, args: &[&str]) -> support::Run {
+fn render(site: &str, args: &[&str]) -> crate::support::Run {
     let sandbox = Sandbox::new().file("site.json", site);
     sandbox.run(&[&["render", "-f", "site.json"], args].concat())
 }
@@ -790,7 +788,7 @@ fn a_reader_that_has_seen_enough_ends_it_quietly() {
     shell.args([
         "-c",
         "set -o pipefail; \"$0\" render -f site.json --all -o jsonl | head -n 1",
-        support::PLUGIN,
+        crate::support::PLUGIN,
     ]);
     let run = sandbox.run_command(shell, "").code(0).silently();
     assert_eq!(run.stdout.lines().count(), 1);

@@ -5,16 +5,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
-mod support;
-
 use std::{
     fs,
     process::{Command, Stdio},
 };
 
+use crate::support::{LAB, PLUGIN, Sandbox, postgres::Postgres};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
-use support::{LAB, PLUGIN, Sandbox, postgres::Postgres};
 
 const A: &str = "0a000000-0000-4000-8000-000000000001";
 const B: &str = "0b000000-0000-4000-8000-000000000002";

@@ -12,8 +12,6 @@
     reason = "a failure here is a failed test, and its numbers are worth reading"
 )]
 
-mod support;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{BufRead as _, BufReader, Write as _},
@@ -35,7 +33,7 @@ use kubectl_cocalc::{
 };
 use serde_json::{Value, json};
 
-use support::api_server::{ApiServer, NAMESPACE};
+use crate::support::api_server::{ApiServer, NAMESPACE};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -145,7 +143,7 @@ fn read(name: &str) -> Value {
 fn example() -> Value {
     let text = std::fs::read_to_string(root().join("tests/data/example-template.json")).expect("a file");
     let text = text
-        .replace("{project_id}", support::LAB)
+        .replace("{project_id}", crate::support::LAB)
         .replace("{PROJECT_IMAGE}", "registry.example/cocalc/project")
         .replace("{PROJECT_TAG}", "20230110-1143")
         .replace("{extra_env}", "e30=")
@@ -529,7 +527,7 @@ fn a_finding_is_blamed_on_whoever_wrote_the_field() {
         "template": std::fs::read_to_string(root().join("tests/data/example-template.json")).expect("a file"),
         "software": {"default": "u", "environments": {"u": {"tag": "t1", "registry": "r.example/p"}}},
         "site_licenses": [license(ids[0], volume), license(ids[1], removal)],
-        "projects": [{"project_id": support::LAB, "site_license": {ids[0]: {}, ids[1]: {}}}],
+        "projects": [{"project_id": crate::support::LAB, "site_license": {ids[0]: {}, ids[1]: {}}}],
     });
     let (snapshot, _) = read_inputs(
         &[Input::Stdin],

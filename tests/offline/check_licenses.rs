@@ -7,8 +7,7 @@
     reason = "a failure here is a failed test"
 )]
 
-mod support;
-
+use crate::support::{LAB, Sandbox};
 use kubectl_cocalc::{
     check::{findings, template_findings},
     json,
@@ -19,7 +18,6 @@ use kubectl_cocalc::{
     snapshot::{Input, ReadOptions, read_inputs},
 };
 use serde_json::{Value, json};
-use support::{LAB, Sandbox};
 
 const A: &str = "0a000000-0000-4000-8000-000000000001";
 const B: &str = "0b000000-0000-4000-8000-000000000002";

@@ -12,8 +12,6 @@
     reason = "a failure here is a failed test, and its numbers are worth reading"
 )]
 
-mod support;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{BufRead as _, BufReader, Write as _},
@@ -31,7 +29,7 @@ use kubectl_cocalc::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use support::{Run, Sandbox, api_server::ApiServer};
+use crate::support::{Run, Sandbox, api_server::ApiServer};
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")

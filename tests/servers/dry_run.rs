@@ -2,15 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-mod support;
-
 use std::sync::OnceLock;
 
-use serde_json::{Value, json};
-use support::{
+use crate::support::{
     LAB, Run, Sandbox,
     api_server::{ApiServer, NAMESPACE},
 };
+use serde_json::{Value, json};
 
 /// One server for all tests of this binary; it ends with the process, since its input does.
 fn server() -> &'static ApiServer {
@@ -428,7 +426,7 @@ fn ctrl_c_ends_it_with_130_and_one_word() {
         time::Duration,
     };
     let (listener, url) = silent();
-    let child = Command::new(support::PLUGIN)
+    let child = Command::new(crate::support::PLUGIN)
         .args(["dry-run", "--example", "--server", &url])
         .env("KUBECONFIG", "/nonexistent/kubeconfig")
         .stdin(Stdio::null())

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
-mod support;
-
 use kubectl_cocalc::{
     check::{Told, findings},
     pipeline::{Known, Site, Subject, View},
@@ -50,7 +48,7 @@ fn site() -> Value {
     json!({
         "now": "2026-11-24T12:00:00Z",
         "server_settings": {"default_quotas": {"internet": true, "mem": 1000, "cpu": 1, "mem_oc": 5, "cpu_oc": 10}},
-        "template": include_str!("data/example-template.json"),
+        "template": include_str!("../data/example-template.json"),
         "software": {"default": "u", "environments": {"u": {"tag": "t", "registry": "r.example/p"}}},
         "site_licenses": licenses,
         "projects": projects,
@@ -108,7 +106,7 @@ fn a_site_that_remembers_gives_the_same_pods_and_findings_as_one_that_does_not()
 
 #[test]
 fn all_projects_at_once_are_each_project_alone() {
-    let sandbox = support::Sandbox::new().file("site.json", &site().to_string());
+    let sandbox = crate::support::Sandbox::new().file("site.json", &site().to_string());
     let all = sandbox
         .run(&["render", "-f", "site.json", "--all", "-o", "jsonl"])
         .code(0);

@@ -2,11 +2,9 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
-mod support;
-
 use std::{process::Command, sync::LazyLock};
 
-use support::{LAB, PLUGIN, Run, Sandbox, lab::Lab};
+use crate::support::{LAB, PLUGIN, Run, Sandbox, lab::Lab};
 
 static SITE: LazyLock<Lab> = LazyLock::new(Lab::start);
 

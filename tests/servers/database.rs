@@ -9,8 +9,6 @@
     reason = "a failure here is a failed test"
 )]
 
-mod support;
-
 use std::{
     fmt::Write as _,
     io::{BufRead as _, BufReader, Read as _},
@@ -18,14 +16,14 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use crate::support::{LAB, PLUGIN, Run, Sandbox, postgres::Postgres};
 use serde_json::Value;
-use support::{LAB, PLUGIN, Run, Sandbox, postgres::Postgres};
 
 const DOCUMENTED: &str = "f3d76abf-38a5-4e4e-884d-2e70f1afddb9";
 
 /// Template and images, and no projects: the rest comes from the database.
 fn sandbox() -> Sandbox {
-    let template = include_str!("data/example-template.json");
+    let template = include_str!("../data/example-template.json");
     let site = serde_json::json!({
         "now": "2026-11-24T12:00:00Z",
         "template": template,
@@ -752,7 +750,7 @@ fn each_failure_is_one_clear_error_with_what_would_help() {
 
 /// README's block of SQL that begins with `-- role.sql`.
 fn role_sql() -> &'static str {
-    let (_, block) = include_str!("../README.md")
+    let (_, block) = include_str!("../../README.md")
         .split_once("```sql\n-- role.sql\n")
         .unwrap();
     block.split_once("```").unwrap().0

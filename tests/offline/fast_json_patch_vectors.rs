@@ -19,7 +19,7 @@ struct Vector {
 }
 
 fn vectors() -> Vec<Vector> {
-    let text = include_str!("data/fast-json-patch-vectors.json");
+    let text = include_str!("../data/fast-json-patch-vectors.json");
     // Documents and patches through JavaScript's reader: the recording keeps the order of members.
     let ordered = json::parse(text).unwrap();
     let ordered = ordered.get("vectors").and_then(Json::as_list).unwrap();
