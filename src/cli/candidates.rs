@@ -4,7 +4,6 @@
 use std::{collections::BTreeSet, ffi::OsString, path::PathBuf};
 
 use clap::{ArgMatches, Command, FromArgMatches as _};
-use kube::config::{Kubeconfig, NamedContext};
 use serde_json::Value;
 
 use super::{
@@ -13,7 +12,7 @@ use super::{
     sources::{SourceArgs, input},
 };
 use crate::{
-    cluster::{Cluster, Options},
+    cluster::{Cluster, Entry, Kubeconfig, Options},
     json,
     json::must_escape,
     pipeline::placeholders::Placeholder,
@@ -58,16 +57,8 @@ pub(super) fn live(root: &Command, before: &[OsString], what: What, word: &str) 
             (None, None) => Vec::new(),
         },
         What::Contexts => contexts(&typed.connection),
-        What::Clusters => named(&typed.connection, |kubeconfig| {
-            kubeconfig
-                .clusters
-                .into_iter()
-                .map(|cluster| cluster.name)
-                .collect()
-        }),
-        What::Users => named(&typed.connection, |kubeconfig| {
-            kubeconfig.auth_infos.into_iter().map(|user| user.name).collect()
-        }),
+        What::Clusters => named(&typed.connection, |kubeconfig| kubeconfig.clusters),
+        What::Users => named(&typed.connection, |kubeconfig| kubeconfig.users),
         What::Namespaces => namespaces(&typed.connection),
     };
     // A name that cannot be shown as it is cannot be typed either.
@@ -233,29 +224,27 @@ fn licenses(snapshot: &Snapshot) -> Vec<Candidate> {
 
 fn contexts(connection: &Options) -> Vec<Candidate> {
     let contexts = connection.read_kubeconfig().map(|kubeconfig| kubeconfig.contexts);
-    let candidate = |named: NamedContext| {
-        let about = match named.context {
-            Some(context) => match context.namespace {
-                Some(namespace) => format!("{}, namespace {namespace}", context.cluster),
-                None => context.cluster,
-            },
-            None => String::new(),
+    let candidate = |context: Entry| {
+        let cluster = context.text("cluster").unwrap_or_default();
+        let about = match context.text("namespace") {
+            Some(namespace) => format!("{cluster}, namespace {namespace}"),
+            None => cluster.to_owned(),
         };
         Candidate {
-            value: named.name,
+            value: context.name,
             about,
         }
     };
     contexts.into_iter().flatten().map(candidate).collect()
 }
 
-fn named(connection: &Options, names: impl Fn(Kubeconfig) -> Vec<String>) -> Vec<Candidate> {
-    let names = connection.read_kubeconfig().map(names).unwrap_or_default();
-    let candidate = |value| Candidate {
-        value,
+fn named(connection: &Options, entries: impl Fn(Kubeconfig) -> Vec<Entry>) -> Vec<Candidate> {
+    let entries = connection.read_kubeconfig().map(entries).unwrap_or_default();
+    let candidate = |entry: Entry| Candidate {
+        value: entry.name,
         about: String::new(),
     };
-    names.into_iter().map(candidate).collect()
+    entries.into_iter().map(candidate).collect()
 }
 
 fn namespaces(connection: &Options) -> Vec<Candidate> {

@@ -3,9 +3,14 @@
 //! They are accepted in any position after the plugin's name. kubectl's `--username` and `--password` are left out:
 //! API servers dropped basic authentication in Kubernetes 1.19, and a password does not belong on a command line.
 
-use std::{io::IsTerminal as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{ffi::OsStr, io::IsTerminal as _, path::PathBuf, sync::Arc, time::Duration};
 
-use clap::{ArgAction, Args};
+use clap::{
+    ArgAction, Args,
+    builder::{OsStringValueParser, TypedValueParser},
+};
+
+use secrecy::ExposeSecret as _;
 
 use super::{CommandError, Exit};
 use crate::{
@@ -20,7 +25,7 @@ pub(super) struct ConnectionArgs {
     /// The kubeconfig to use
     ///
     /// Without it the files that KUBECONFIG lists, else ~/.kube/config, else, in a pod, its service account.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_parser = path())]
     kubeconfig: Option<PathBuf>,
 
     /// The context of the kubeconfig to use
@@ -54,15 +59,15 @@ pub(super) struct ConnectionArgs {
     insecure_skip_tls_verify: bool,
 
     /// The certificate authority of the API server
-    #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", value_parser = path())]
     certificate_authority: Option<PathBuf>,
 
     /// A client certificate; needs --client-key
-    #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", value_parser = path())]
     client_certificate: Option<PathBuf>,
 
     /// The key of the client certificate
-    #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", value_parser = path())]
     client_key: Option<PathBuf>,
 
     /// A bearer token
@@ -129,11 +134,11 @@ pub(super) struct ConnectionArgs {
 #[command(next_help_heading = "Kubernetes options")]
 struct WithoutMeaning {
     /// Taken as kubectl takes it, without effect: nothing is cached
-    #[arg(long, global = true, hide_short_help = true, value_name = "FOLDER")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FOLDER", value_parser = path())]
     cache_dir: Option<PathBuf>,
 
     /// Taken as kubectl takes it, without effect: kubectl's preferences hold nothing for plugins
-    #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", value_parser = path())]
     kuberc: Option<PathBuf>,
 
     /// Taken as kubectl takes it, without effect: only /version of the API server is looked at, before a dry run
@@ -146,7 +151,7 @@ struct WithoutMeaning {
     profile: Option<String>,
 
     /// Taken as kubectl takes it, without effect
-    #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", value_parser = path())]
     profile_output: Option<PathBuf>,
 
     /// Taken as kubectl takes it, without effect: nothing is held back
@@ -181,6 +186,15 @@ fn timeout(text: &str) -> Result<Timeout, String> {
     parse_timeout(text).map(Timeout)
 }
 
+/// A path that may be empty, which means for kubectl that the flag is not given.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
+fn given<T: Clone + AsRef<OsStr>>(value: Option<&T>) -> Option<T> {
+    value.filter(|value| !value.as_ref().is_empty()).cloned()
+}
+
 fn key_and_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -192,12 +206,15 @@ impl ConnectionArgs {
     /// What no single flag can tell.
     pub(super) fn check(&self) -> Result<(), CommandError> {
         let wrong = |message: &str| Err(CommandError::usage(message));
-        match (&self.client_certificate, &self.client_key) {
+        match (
+            given(self.client_certificate.as_ref()),
+            given(self.client_key.as_ref()),
+        ) {
             (Some(_), None) => return wrong("--client-certificate needs --client-key"),
             (None, Some(_)) => return wrong("--client-key needs --client-certificate"),
             _ => {}
         }
-        if self.insecure_skip_tls_verify && self.certificate_authority.is_some() {
+        if self.insecure_skip_tls_verify && given(self.certificate_authority.as_ref()).is_some() {
             return wrong("--insecure-skip-tls-verify and --certificate-authority exclude each other");
         }
         Ok(())
@@ -208,20 +225,24 @@ impl ConnectionArgs {
     pub(super) fn options(&self, stdin_used: bool) -> Result<Options, CommandError> {
         self.check()?;
         Ok(Options {
-            kubeconfig: self.kubeconfig.clone(),
-            context: self.context.clone(),
-            cluster: self.cluster.clone(),
-            user: self.user.clone(),
-            namespace: self.namespace.clone(),
-            server: self.server.clone(),
-            tls_server_name: self.tls_server_name.clone(),
+            kubeconfig: given(self.kubeconfig.as_ref()),
+            context: given(self.context.as_ref()),
+            cluster: given(self.cluster.as_ref()),
+            user: given(self.user.as_ref()),
+            namespace: given(self.namespace.as_ref()),
+            server: given(self.server.as_ref()),
+            tls_server_name: given(self.tls_server_name.as_ref()),
             insecure_skip_tls_verify: self.insecure_skip_tls_verify,
-            certificate_authority: self.certificate_authority.clone(),
-            client_certificate: self.client_certificate.clone(),
-            client_key: self.client_key.clone(),
-            token: self.token.clone().map(|Hidden(token)| token),
-            impersonate: self.impersonate.clone(),
-            impersonate_uid: self.impersonate_uid.clone(),
+            certificate_authority: given(self.certificate_authority.as_ref()),
+            client_certificate: given(self.client_certificate.as_ref()),
+            client_key: given(self.client_key.as_ref()),
+            token: self
+                .token
+                .clone()
+                .map(|Hidden(token)| token)
+                .filter(|token| !token.expose_secret().is_empty()),
+            impersonate: given(self.impersonate.as_ref()),
+            impersonate_uid: given(self.impersonate_uid.as_ref()),
             impersonate_groups: self.impersonate_groups.clone(),
             impersonate_user_extra: self.impersonate_user_extra.clone(),
             request_timeout: self.request_timeout.and_then(|Timeout(timeout)| timeout),
@@ -286,6 +307,22 @@ mod tests {
             assert_eq!(options.impersonate.as_deref(), Some("jane"), "{line}");
             assert_eq!(options.impersonate_groups, ["a", "b"], "{line}");
             assert!(!options.interactive);
+        }
+    }
+
+    #[test]
+    fn of_a_flag_that_is_given_twice_the_last_one_counts() {
+        let twice =
+            options("kubectl-cocalc -n a --context c -n b version --context d --as-group x --as-group y");
+        assert_eq!(twice.namespace.as_deref(), Some("b"));
+        assert_eq!(twice.context.as_deref(), Some("d"));
+        assert_eq!(twice.impersonate_groups, ["x", "y"]);
+        for line in [
+            "kubectl-cocalc render -o json -o yaml --insecure-skip-tls-verify --insecure-skip-tls-verify=false",
+            "kubectl-cocalc quota --at 2026-01-01 --at 2026-02-01 --all --all",
+            "kubectl-cocalc dry-run --max-requests 1 --max-requests 2 -q -q --fail-on error --fail-on note",
+        ] {
+            assert!(!options(line).insecure_skip_tls_verify, "{line}");
         }
     }
 

@@ -44,6 +44,8 @@ pub use exit::{CommandError, Exit};
     bin_name = "kubectl cocalc",
     version,
     arg_required_else_help = true,
+    // As in kubectl the last one counts: an alias gives one, the command line another.
+    args_override_self = true,
     after_help = "Use \"kubectl cocalc COMMAND --help\" for more about a command, with examples."
 )]
 struct Cli {

@@ -41,7 +41,12 @@ impl Tokens {
         match &source {
             Bearer::None => {}
             Bearer::Token(token) => state.token = Some(token.clone()),
-            Bearer::File(path) => state.read_file(path)?,
+            Bearer::File(path, None) => state.read_file(path)?,
+            // client-go prefers the file and falls back on the token.
+            Bearer::File(path, token) => {
+                state.token.clone_from(token);
+                let _ = state.read_file(path);
+            }
             Bearer::Plugin(plugin) => identity = state.take(plugin.run()?),
         }
         let state = Mutex::new(state);
@@ -54,7 +59,7 @@ impl Tokens {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match &self.source {
             Bearer::None | Bearer::Token(_) => {}
-            Bearer::File(path) => {
+            Bearer::File(path, _) => {
                 if state.read.is_none_or(|read| read.elapsed() > REREAD) {
                     // The last token is better than none.
                     let _ = state.read_file(path);

@@ -1,20 +1,22 @@
 //! The kubeconfig with kubectl's flags laid over it, as client-go's `clientcmd` does it.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::PathBuf};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::Uri;
 use kube::{
     Config,
-    config::{AuthInfo, Cluster, Context, ExecAuthCluster, ExecInteractiveMode, Kubeconfig, KubeconfigError},
+    config::{AuthInfo, Cluster, ExecAuthCluster, ExecInteractiveMode},
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, de::DeserializeOwned};
+
+pub(crate) use files::{Entry, Kubeconfig};
 
 use super::{Environment, Options, RequestError, exec::Plugin, log::without_password, proxy::proxy_for};
+
+mod files;
 
 /// Everything that a connection is made of.
 #[derive(Debug)]
@@ -30,7 +32,8 @@ pub(super) struct Target {
 pub(super) enum Bearer {
     None,
     Token(SecretString),
-    File(PathBuf),
+    /// The token is used as long as the file cannot be read.
+    File(PathBuf, Option<SecretString>),
     Plugin(Box<Plugin>),
 }
 
@@ -68,14 +71,12 @@ impl From<&str> for Problems {
 }
 
 fn target(options: &Options, environment: &Environment) -> Result<Target, Problems> {
-    let kubeconfig = read(options, environment)?;
+    let kubeconfig = Kubeconfig::read(options, environment)?;
     let nothing_chosen = [&options.context, &options.cluster, &options.user, &options.server]
         .iter()
         .all(|flag| flag.is_none());
-    let empty =
-        kubeconfig.clusters.is_empty() && kubeconfig.contexts.is_empty() && kubeconfig.auth_infos.is_empty();
     let (context, mut cluster, mut user, user_name) =
-        if empty && nothing_chosen && options.kubeconfig.is_none() {
+        if kubeconfig.is_empty() && nothing_chosen && options.kubeconfig.is_none() {
             in_cluster(environment).ok_or(NOTHING)?
         } else {
             select(&kubeconfig, options)?
@@ -105,7 +106,7 @@ fn target(options: &Options, environment: &Environment) -> Result<Target, Proble
         .namespace
         .as_deref()
         .and_then(filled)
-        .or_else(|| context.namespace.as_deref().and_then(filled))
+        .or_else(|| filled(&context.namespace))
         .unwrap_or("default");
     if namespace.contains(['/', '%', '?', '#']) || matches!(namespace, "." | "..") {
         problems.push(format!("invalid namespace {namespace:?}"));
@@ -148,65 +149,8 @@ fn target(options: &Options, environment: &Environment) -> Result<Target, Proble
 impl Options {
     /// The kubeconfig for whoever only wants the names in it; `None` if it cannot be read.
     pub(crate) fn read_kubeconfig(&self) -> Option<Kubeconfig> {
-        read(self, &Environment::current()).ok()
+        Kubeconfig::read(self, &Environment::current()).ok()
     }
-}
-
-/// The files that flags and environment name, merged; missing ones of a list are skipped.
-fn read(options: &Options, environment: &Environment) -> Result<Kubeconfig, Problems> {
-    if let Some(path) = &options.kubeconfig {
-        return match read_file(path)? {
-            Some(kubeconfig) => Ok(kubeconfig),
-            None => Err(format!("stat {}: no such file or directory", path.display()).into()),
-        };
-    }
-    let paths: Vec<PathBuf> = match environment.os("KUBECONFIG") {
-        Some(list) => std::env::split_paths(list)
-            .filter(|path| !path.as_os_str().is_empty())
-            .collect(),
-        None => ["HOME", "USERPROFILE"]
-            .iter()
-            .find_map(|name| environment.os(name))
-            .map(|home| Path::new(home).join(".kube").join("config"))
-            .into_iter()
-            .collect(),
-    };
-    let mut merged = Kubeconfig::default();
-    for path in paths {
-        if let Some(kubeconfig) = read_file(&path)? {
-            merged = merged.merge(kubeconfig).map_err(|error| error.to_string())?;
-        }
-    }
-    Ok(merged)
-}
-
-/// `None` if there is no such file.
-fn read_file(path: &Path) -> Result<Option<Kubeconfig>, Problems> {
-    let why = match Kubeconfig::read_from(path) {
-        Ok(kubeconfig) => return Ok(Some(kubeconfig)),
-        Err(KubeconfigError::ReadConfig(error, _)) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(None);
-        }
-        Err(KubeconfigError::ReadConfig(error, path)) => {
-            format!("read {}: {}", path.display(), reason(&error))
-        }
-        Err(KubeconfigError::Parse(error)) => {
-            format!("yaml: {}", without_values(&error.without_snippet().to_string()))
-        }
-        Err(error) => error.to_string(),
-    };
-    Err(format!("error loading config file \"{}\": {why}", path.display()).into())
-}
-
-/// A reader's message without the values that it quotes: one of them may be a token.
-fn without_values(message: &str) -> String {
-    let mut parts = message.split('"');
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for (i, part) in parts.enumerate() {
-        text.push('"');
-        text.push_str(if i % 2 == 0 { "…" } else { part });
-    }
-    text
 }
 
 /// An I/O error as Go writes it.
@@ -227,35 +171,48 @@ pub(super) fn reason(error: &io::Error) -> String {
 
 type Selected = (Context, Cluster, AuthInfo, String);
 
+/// What we read of a context.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Context {
+    cluster: String,
+    user: String,
+    namespace: String,
+}
+
+/// The entry of that name.
+fn find<T: DeserializeOwned>(entries: &[Entry], name: &str) -> Result<Option<T>, Problems> {
+    let entry = entries.iter().find(|entry| entry.name == name);
+    entry.map(Entry::read).transpose()
+}
+
 fn select(kubeconfig: &Kubeconfig, options: &Options) -> Result<Selected, Problems> {
-    let context_of = |name: &str| {
-        let named = kubeconfig.contexts.iter().find(|named| named.name == name)?;
-        Some(named.context.clone().unwrap_or_default())
-    };
     let (context_name, context) = match (
         options.context.as_deref().and_then(filled),
-        kubeconfig.current_context.as_deref().and_then(filled),
+        kubeconfig.current_context.as_deref(),
     ) {
         (Some(name), _) => {
-            let context = context_of(name).ok_or_else(|| format!("context {name:?} does not exist"))?;
-            (name, context)
+            let context = find(&kubeconfig.contexts, name)?;
+            (
+                name,
+                context.ok_or_else(|| format!("context {name:?} does not exist"))?,
+            )
         }
         (None, Some(name)) => {
-            let context = context_of(name).ok_or_else(|| format!("{CONTEXT_NOT_FOUND}{name}"))?;
-            (name, context)
+            let context = find(&kubeconfig.contexts, name)?;
+            (name, context.ok_or_else(|| format!("{CONTEXT_NOT_FOUND}{name}"))?)
         }
         (None, None) => ("", Context::default()),
-    };
-    let cluster_of = |name: &str| {
-        let named = kubeconfig.clusters.iter().find(|named| named.name == name)?;
-        Some(named.cluster.clone().unwrap_or_default())
     };
     let cluster = match (
         options.cluster.as_deref().and_then(filled),
         filled(&context.cluster),
     ) {
-        (Some(name), _) => cluster_of(name).ok_or_else(|| format!("cluster {name:?} does not exist"))?,
-        (None, Some(name)) => match cluster_of(name) {
+        (Some(name), _) => {
+            let cluster = find(&kubeconfig.clusters, name)?;
+            cluster.ok_or_else(|| format!("cluster {name:?} does not exist"))?
+        }
+        (None, Some(name)) => match find(&kubeconfig.clusters, name)? {
             Some(cluster) => cluster,
             None if options.server.is_some() => Cluster::default(),
             None => {
@@ -264,20 +221,14 @@ fn select(kubeconfig: &Kubeconfig, options: &Options) -> Result<Selected, Proble
         },
         (None, None) => Cluster::default(),
     };
-    let user_of = |name: &str| {
-        let named = kubeconfig.auth_infos.iter().find(|named| named.name == name)?;
-        Some(named.auth_info.clone().unwrap_or_default())
-    };
     let flags_say_who = options.token.is_some() || options.client_certificate.is_some();
-    let (user_name, user) = match (
-        options.user.as_deref().and_then(filled),
-        context.user.as_deref().and_then(filled),
-    ) {
+    let (user_name, user) = match (options.user.as_deref().and_then(filled), filled(&context.user)) {
         (Some(name), _) => {
-            let user = user_of(name).ok_or_else(|| format!("auth info {name:?} does not exist"))?;
+            let user = find(&kubeconfig.users, name)?;
+            let user = user.ok_or_else(|| format!("auth info {name:?} does not exist"))?;
             (name.to_owned(), user)
         }
-        (None, Some(name)) => match user_of(name) {
+        (None, Some(name)) => match find(&kubeconfig.users, name)? {
             Some(user) => (name.to_owned(), user),
             None if flags_say_who => (name.to_owned(), AuthInfo::default()),
             // kubectl goes on without credentials here, and shows what an anonymous user may not do.
@@ -302,9 +253,9 @@ fn in_cluster(environment: &Environment) -> Option<Selected> {
     } else {
         host.to_owned()
     };
-    let namespace = std::fs::read_to_string(folder.join("namespace")).ok();
+    let namespace = std::fs::read_to_string(folder.join("namespace")).unwrap_or_default();
     let context = Context {
-        namespace: namespace.map(|text| text.trim().to_owned()),
+        namespace: namespace.trim().to_owned(),
         ..Context::default()
     };
     let cluster = Cluster {
@@ -413,21 +364,6 @@ fn check_user(user: &mut AuthInfo, name: &str, problems: &mut Vec<String>) {
             "{missing} must be specified for {name} to use the clientCert authentication method."
         ));
     }
-    let is_base64 = |text: &str| STANDARD.decode(text).is_ok();
-    if user
-        .client_certificate_data
-        .as_deref()
-        .is_some_and(|text| !is_base64(text))
-    {
-        problems.push(format!("client-certificate-data of {name} is not base64"));
-    }
-    if user
-        .client_key_data
-        .as_ref()
-        .is_some_and(|key| !is_base64(key.expose_secret()))
-    {
-        problems.push(format!("client-key-data of {name} is not base64"));
-    }
     (user.client_certificate, user.client_key) = (None, None);
 
     if let Some(exec) = &user.exec {
@@ -473,13 +409,8 @@ fn unreadable(what: &str, file: &str, of: &str, error: &io::Error) -> String {
 fn root_certificates(cluster: &Cluster, problems: &mut Vec<String>) -> Option<Vec<Vec<u8>>> {
     let data = cluster.certificate_authority_data.as_deref().and_then(filled);
     let pem = match (data, cluster.certificate_authority.as_deref().and_then(filled)) {
-        (Some(data), _) => match STANDARD.decode(data) {
-            Ok(pem) => pem,
-            Err(_) => {
-                problems.push("certificate-authority-data is not base64".to_owned());
-                return None;
-            }
-        },
+        // An entry is refused where this is not base64.
+        (Some(data), _) => STANDARD.decode(data).unwrap_or_default(),
         (None, Some(file)) => match std::fs::read(file) {
             Ok(pem) => pem,
             Err(error) => {
@@ -525,8 +456,8 @@ fn bearer(user: &mut AuthInfo, cluster: Option<ExecAuthCluster>, options: &Optio
         return Bearer::None;
     }
     match (token, file, exec) {
-        (Some(token), _, _) => Bearer::Token(token),
-        (None, Some(file), _) => Bearer::File(file.into()),
+        (token, Some(file), _) => Bearer::File(file.into(), token),
+        (Some(token), None, _) => Bearer::Token(token),
         (None, None, Some(config)) => Bearer::Plugin(Box::new(Plugin {
             config,
             cluster,

@@ -23,5 +23,6 @@ mod status;
 
 pub use client::{Cluster, Reply, Session, Validation, Verdict};
 pub use error::RequestError;
+pub(crate) use kubeconfig::{Entry, Kubeconfig};
 pub use options::{Environment, Log, Options, Warnings, parse_timeout};
 pub use status::{Cause, Details, MissingRight, Status};

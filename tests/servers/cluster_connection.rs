@@ -178,6 +178,195 @@ fn the_kubeconfig_is_judged_as_kubectl_judges_it() {
 }
 
 #[test]
+fn nulls_line_breaks_in_base64_and_entries_that_are_not_used_are_read_as_kubectl_reads_them() {
+    let server = api_server();
+    let text = std::fs::read_to_string(server.kubeconfig()).unwrap();
+    let good: Value = serde_yaml::from_str(&text).unwrap();
+    let path = server.folder().join("odd");
+    // What both say of a kubeconfig; nothing means that the server answered.
+    let both = |kubeconfig: &str| {
+        std::fs::write(&path, kubeconfig).unwrap();
+        let options = Options {
+            kubeconfig: Some(path.clone()),
+            ..Options::default()
+        };
+        let ours = match Cluster::connect_in(&options, &environment(&[])) {
+            Ok(cluster) => cluster.run(cluster.session().get("/api", &[])).err(),
+            Err(error) => Some(error),
+        };
+        (
+            ours.map(|error| error.to_string()).unwrap_or_default(),
+            kubectl_says(&format!("--kubeconfig {} get --raw /api", path.display())),
+        )
+    };
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut kubeconfig = good.clone();
+        change(&mut kubeconfig);
+        kubeconfig
+    };
+    let fine = (String::new(), String::new());
+
+    let lines = |pointer: &'static str, every: usize, end: &'static str| {
+        with(&move |kubeconfig| {
+            let data = kubeconfig.pointer_mut(pointer).unwrap();
+            let lines: Vec<String> = data
+                .as_str()
+                .unwrap()
+                .as_bytes()
+                .chunks(every)
+                .map(|line| String::from_utf8(line.to_vec()).unwrap())
+                .collect();
+            *data = json!(lines.join(end) + end);
+        })
+    };
+    for data in [
+        "/clusters/0/cluster/certificate-authority-data",
+        "/users/0/user/client-certificate-data",
+        "/users/0/user/client-key-data",
+    ] {
+        for (every, end) in [(64, "\n"), (76, "\r\n"), (100_000, "\n")] {
+            let kubeconfig = lines(data, every, end);
+            assert_eq!(both(&kubeconfig.to_string()), fine, "{data} {every}");
+            let yaml = serde_yaml::to_string(&kubeconfig).unwrap();
+            assert_eq!(both(&yaml), fine, "{yaml}");
+        }
+        // Blanks are not skipped.
+        let (ours, kubectls) = both(&lines(data, 64, " ").to_string());
+        assert!(kubectls.contains("illegal base64 data"), "{kubectls}");
+        let (kind, field) = data.rsplit_once("/0/").unwrap();
+        let name = good.pointer(&format!("{kind}/0/name")).unwrap();
+        let (kind, field) = field.split_once('/').unwrap();
+        assert_eq!(
+            ours,
+            format!(
+                "error: error loading config file \"{}\": {kind} {name}: {field} is not valid base64",
+                path.display()
+            )
+        );
+    }
+
+    let null_fields = with(&|kubeconfig| {
+        let cluster = kubeconfig["clusters"][0]["cluster"].as_object_mut().unwrap();
+        for field in [
+            "tls-server-name",
+            "proxy-url",
+            "insecure-skip-tls-verify",
+            "extensions",
+        ] {
+            cluster.insert(field.to_owned(), Value::Null);
+        }
+        let user = kubeconfig["users"][0]["user"].as_object_mut().unwrap();
+        for field in [
+            "token",
+            "tokenFile",
+            "exec",
+            "as",
+            "as-groups",
+            "as-user-extra",
+            "auth-provider",
+        ] {
+            user.insert(field.to_owned(), Value::Null);
+        }
+        let context = kubeconfig["contexts"][0]["context"].as_object_mut().unwrap();
+        context.insert("namespace".to_owned(), Value::Null);
+        kubeconfig["preferences"] = Value::Null;
+    });
+    assert_eq!(both(&null_fields.to_string()), fine);
+    let null_entries = with(&|kubeconfig| {
+        for (list, kind) in [
+            ("clusters", "cluster"),
+            ("users", "user"),
+            ("contexts", "context"),
+        ] {
+            let list = kubeconfig[list].as_array_mut().unwrap();
+            list.push(json!({"name": "null", kind: null}));
+            list.push(json!({"name": "none"}));
+            list.push(Value::Null);
+        }
+        let users = kubeconfig["users"].as_array_mut().unwrap();
+        users.push(json!({"name": "old", "user": {"auth-provider": {"name": "gcp", "config": null}}}));
+        users.push(json!({"name": "exec", "user": {"exec": {"command": null, "env": null, "args": null}}}));
+    });
+    assert_eq!(both(&null_entries.to_string()), fine);
+
+    // kubectl refuses the whole file for these; none of them is used.
+    let wrong_entries = with(&|kubeconfig| {
+        let users = kubeconfig["users"].as_array_mut().unwrap();
+        users.push(json!({"name": "text", "user": "hidden"}));
+        users.push(json!({"name": "number", "user": {"token": 7}}));
+        users.push(json!({"name": "mode", "user": {"exec": {"interactiveMode": 1}}}));
+        let clusters = kubeconfig["clusters"].as_array_mut().unwrap();
+        clusters.push(json!({"name": "base64", "cluster": {"certificate-authority-data": "?"}}));
+    });
+    assert_eq!(both(&wrong_entries.to_string()).0, "");
+    // When it is used, file and entry are named, and no value.
+    for (user, why) in [
+        ("text", "it is not a map"),
+        ("number", "invalid type: integer `7`, expected a string"),
+    ] {
+        let used = with(&|kubeconfig| {
+            kubeconfig.clone_from(&wrong_entries);
+            kubeconfig["contexts"][0]["context"]["user"] = json!(user);
+        });
+        assert_eq!(
+            both(&used.to_string()).0,
+            format!(
+                "error: error loading config file \"{}\": user \"{user}\": {why}",
+                path.display()
+            )
+        );
+    }
+}
+
+#[test]
+fn a_flag_that_is_given_twice_or_empty_means_what_it_means_for_kubectl() {
+    let server = api_server();
+    let good = server.kubeconfig().to_str().unwrap();
+    let connects = |args: &[&str]| {
+        // An empty --kubeconfig= leaves the variable in force.
+        let mut kubectl = Command::new(kubectl());
+        kubectl.args(args).args(["get", "--raw", "/api"]);
+        let mut ours = Command::new(crate::support::PLUGIN);
+        ours.args(["render", "--set", "project_id=x"]).args(args);
+        [kubectl, ours].map(|mut command| {
+            command.env("KUBECONFIG", good).env("HOME", server.folder());
+            let output = command.output().unwrap();
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            !error.contains("refused") && !error.contains("no such file") && !error.contains("does not exist")
+        })
+    };
+    for (args, works) in [
+        (
+            &[
+                "--server=",
+                "--kubeconfig=",
+                "--context=",
+                "--user=",
+                "--cluster=",
+            ][..],
+            true,
+        ),
+        (
+            &[
+                "--certificate-authority=",
+                "--client-key=",
+                "--client-certificate=",
+                "--token=",
+            ],
+            true,
+        ),
+        (&["--kubeconfig", "/no-such-file"], false),
+        (&["--kubeconfig", "/no-such-file", "--kubeconfig="], true),
+        (&["-s", "https://127.0.0.1:1", "-s", ""], true),
+        (&["-s", "", "-s", "https://127.0.0.1:1"], false),
+        (&["--context", "none", "--context="], true),
+        (&["-n", "a", "-n", "b"], true),
+    ] {
+        assert_eq!(connects(args), [works, works], "{args:?}");
+    }
+}
+
+#[test]
 fn a_context_without_its_user_or_cluster_is_an_error_and_not_anonymous() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config");
@@ -253,8 +442,11 @@ fn a_kubeconfig_that_cannot_be_read_is_named_without_its_secrets() {
         error
     };
     error_of("clusters: [{");
-    error_of("users: [{name: u, user: hidden}]");
-    let error = error_of("users: [{name: u, user: {token: hidden, exec: {interactiveMode: Sometimes}}}]");
+    let used = "contexts: [{name: x, context: {user: u}}]\ncurrent-context: x\n";
+    error_of(&format!("{used}users: [{{name: u, user: hidden}}]"));
+    let error = error_of(&format!(
+        "{used}users: [{{name: u, user: {{token: hidden, exec: {{interactiveMode: Sometimes}}}}}}]"
+    ));
     assert!(error.contains("`Sometimes`"), "{error}");
     error_of("users:\n- name: u\n  user:\n    token: \"hidden");
     let options = Options {
@@ -450,7 +642,7 @@ fn ctrl_c_ends_a_request_and_at_other_times_the_process() {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
-            "ctrl_c_ends_a_request_and_at_other_times_the_process",
+            "cluster_connection::ctrl_c_ends_a_request_and_at_other_times_the_process",
             "--nocapture",
         ])
         .env(CHILD, server.url())
@@ -1165,6 +1357,24 @@ fn tokens_certificates_and_impersonation_say_who_asks() {
         ..Options::default()
     };
     assert_eq!(who(&from_file), account);
+    // The file goes before the token, which is used where the file cannot be read.
+    let both = |token: &str, file: &str| {
+        let path = server.folder().join("both");
+        let user = json!({"token": token, "tokenFile": file});
+        std::fs::write(
+            &path,
+            format!("{before}users: [{{name: admin, user: {user}}}]{after}"),
+        )
+        .unwrap();
+        let kubectls = kubectl_says(&format!("--kubeconfig {} get nodes", path.display()));
+        assert!(kubectls.contains(&account), "{kubectls}");
+        who(&Options {
+            kubeconfig: Some(path),
+            ..Options::default()
+        })
+    };
+    assert_eq!(both("hidden", "token"), account);
+    assert_eq!(both(token.trim(), "no-such-file"), account);
 
     let jane = Options {
         impersonate: Some("jane".to_owned()),
