@@ -641,7 +641,7 @@ fn edit(ui: &Ui, args: &Args, name: &str, rendered: Rendered) -> Result<Comparis
                 return edited(args, name, rendered, before, format!("{name}  edited"));
             }
         };
-        let problem = match snapshot::parse_document(&saved, "the edited text") {
+        let problem = match snapshot::parse_manifest(&saved, "the edited text") {
             Err(error) => error.to_string(),
             Ok((json, _)) => match json.to_value() {
                 Err(error) => error.to_string(),
@@ -1359,7 +1359,7 @@ fn read_value(ui: &Ui, file: &Path) -> Result<Value, CommandError> {
     } else {
         file.display().to_string()
     };
-    let (json, notes) = snapshot::parse_document(&text, &name).map_err(CommandError::usage)?;
+    let (json, notes) = snapshot::parse_manifest(&text, &name).map_err(CommandError::usage)?;
     for note in notes.iter().filter(|note| note.is_warning()) {
         ui.warning(&note.message);
     }

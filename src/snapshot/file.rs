@@ -5,6 +5,7 @@
 //! Each document is JSON if it begins with `{` or `[`, else YAML.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     fs::{self, File},
     io::{self, Read},
@@ -466,6 +467,16 @@ impl Merge {
     }
 
     fn read_text(&mut self, name: &str, text: &str) -> Result<(), ReadError> {
+        // kubectl's reader ends the last line, which counts behind `|+`.
+        let ended = match text.rfind('\n') {
+            Some(last)
+                if last + 1 < text.len() && text.get(last..).is_some_and(|line| line.trim().is_empty()) =>
+            {
+                Cow::Owned(format!("{text}\n"))
+            }
+            _ => Cow::Borrowed(text),
+        };
+        let text = &*ended;
         let source = Source::new(name.into(), text);
         self.files.push(source.name.clone());
         let mut any = false;
@@ -508,6 +519,17 @@ impl Merge {
             let (words, more) = source.take_words();
             if document.words_matter {
                 self.note_words(words, more, name);
+            }
+            for (column, (place, rows)) in source.take_texts() {
+                let of = if rows == 1 {
+                    "a text".to_owned()
+                } else {
+                    format!("a text in {rows} rows")
+                };
+                self.note(
+                    NoteKind::JsonText,
+                    format!("{place}: `{column}` is {of}; it is read as the JSON that it holds"),
+                );
             }
             self.add(document)?;
         }
@@ -918,12 +940,15 @@ fn word_notes(words: Vec<super::source::Word>, more: usize, name: &str) -> Vec<N
         .into_iter()
         .map(|word| Note {
             kind: NoteKind::YamlWord,
-            message: format!(
-                "{}: the unquoted word `{}` is a string here, but kubectl reads {}; put it in quotes or write what is meant",
-                word.place,
-                excerpt(&word.text, 64),
-                word.kubectl
-            ),
+            message: {
+                let (place, text) = (&word.place, excerpt(&word.text, 64));
+                let kubectl = word.kubectl.stringify();
+                if word.as_kubectl {
+                    format!("{place}: the unquoted word `{text}` is read as {kubectl}, as kubectl reads it; put it in quotes if it is a text")
+                } else {
+                    format!("{place}: the unquoted word `{text}` is a string here, but kubectl reads {kubectl}; put it in quotes or write what is meant")
+                }
+            },
         })
         .collect();
     if more > 0 {
@@ -963,6 +988,18 @@ fn duplicate_notes(text: &str, name: &str, of: &str) -> Vec<Note> {
 /// If the text is neither, holds nothing, holds more than one document, or repeats a key (YAML only; in JSON
 /// the last one counts, with a note).
 pub fn parse_document(text: &str, name: &str) -> Result<(Json, Vec<Note>), ReadError> {
+    parse(text, name, false)
+}
+
+/// The same for a manifest, or what was made from one: an unquoted word means what kubectl makes of it.
+///
+/// # Errors
+/// As [`parse_document`].
+pub fn parse_manifest(text: &str, name: &str) -> Result<(Json, Vec<Note>), ReadError> {
+    parse(text, name, true)
+}
+
+fn parse(text: &str, name: &str, as_kubectl: bool) -> Result<(Json, Vec<Note>), ReadError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let source = Source::new(name.into(), text);
     if begins_like_json(text) {
@@ -999,9 +1036,15 @@ pub fn parse_document(text: &str, name: &str) -> Result<(Json, Vec<Note>), ReadE
             message: "a second document begins here; give one document".to_owned(),
         });
     }
+    source.as_kubectl.set(as_kubectl);
     let json = yaml(&source, start, end, Tree(&source))?;
     let (words, more) = source.take_words();
-    Ok((json, word_notes(words, more, name)))
+    let notes = if as_kubectl {
+        Vec::new()
+    } else {
+        word_notes(words, more, name)
+    };
+    Ok((json, notes))
 }
 
 #[cfg(test)]

@@ -35,6 +35,8 @@ pub(super) struct ConfigMap {
     pub(super) namespace: Option<String>,
     pub(super) name: String,
     pub(super) data: Vec<(String, String)>,
+    /// Whether it has `binaryData`, which CoCalc does not read.
+    pub(super) has_binary_data: bool,
     pub(super) place: Place,
 }
 
@@ -61,6 +63,11 @@ impl ConfigMap {
             place: self.place.clone(),
             message: format!("{}: {message}", excerpt(&self.title(), 200)),
         };
+        if self.data.is_empty() && self.has_binary_data {
+            return Err(error(
+                "it has binaryData only; the template is a text in `data`".to_owned(),
+            ));
+        }
         let found = match (key, &*self.data) {
             (Some(key), data) => data.iter().find(|(name, _)| name == key).ok_or_else(|| {
                 error(format!(
@@ -210,7 +217,6 @@ fn take(
                 .and_then(Json::as_str)
                 == Some("project");
             if !live {
-                document.words_matter = true;
                 document.templates.push((
                     Template {
                         text: manifest.stringify(),
@@ -245,6 +251,7 @@ fn take(
                 namespace: meta("namespace"),
                 name,
                 data,
+                has_binary_data: manifest.get_non_null("binaryData").is_some(),
                 place: source.place(at),
             };
             if config_map.name == SOFTWARE_CONFIGMAP {

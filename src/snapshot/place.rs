@@ -89,6 +89,8 @@ pub enum NoteKind {
     YamlWord,
     /// A key stands twice in the text of a template or of a patch; the last one counts.
     DuplicateKey,
+    /// Columns that hold their JSON as text.
+    JsonText,
     /// A source holds nothing.
     Empty,
     /// Software environments that CoCalc does not offer.

@@ -16,7 +16,7 @@ use super::{
     place::{Place, excerpt},
     source::{Elements, Key, ListOf, MapOf, Members, Scalar, Single, Source, Tree, compact},
 };
-use crate::json::Json;
+use crate::json::{self, Json};
 
 /// The keys of a snapshot file.
 pub(super) const SECTIONS: &[&str] = &[
@@ -58,7 +58,7 @@ pub(super) struct Document {
     pub(super) manifests: Manifests,
     /// Software environments that CoCalc drops, one sentence each.
     pub(super) dropped: Vec<String>,
-    /// Whether unquoted words in the text matter: it holds a template, settings or assumptions.
+    /// Whether unquoted words in the text are worth a note: it is a snapshot, which nothing but this tool reads.
     pub(super) words_matter: bool,
 }
 
@@ -130,7 +130,9 @@ impl<'de> Visitor<'de> for DocumentSeed<'_, 'de> {
         let Some((first, at)) = map.next_key_seed(Key(source))? else {
             return Ok(());
         };
-        if !SECTIONS.contains(&&*first) {
+        let is_manifest = !SECTIONS.contains(&&*first);
+        source.as_kubectl.set(is_manifest);
+        if is_manifest {
             return manifests::read(source, document, first, at, &mut map);
         }
         document.words_matter = true;
@@ -197,7 +199,10 @@ fn section<'de, A: MapAccess<'de>>(
             })?;
         }
         "template" => {
-            let text = match map.next_value_seed(Tree(source))? {
+            source.as_kubectl.set(true);
+            let tree = map.next_value_seed(Tree(source));
+            source.as_kubectl.set(false);
+            let text = match tree? {
                 Json::Null => return Ok(()),
                 Json::String(text) => text.to_string_lossy(),
                 tree @ Json::Map(_) => tree.stringify(),
@@ -272,12 +277,15 @@ fn section<'de, A: MapAccess<'de>>(
         }
         _ => {
             let elements = &mut LivePods(document);
-            map.next_value_seed(ListOf {
+            source.as_kubectl.set(true);
+            let read = map.next_value_seed(ListOf {
                 source,
                 at,
                 what: &what,
                 elements,
-            })?;
+            });
+            source.as_kubectl.set(false);
+            read?;
         }
     }
     Ok(())
@@ -481,7 +489,10 @@ impl<'de> Members<'de> for LicenseRow {
                 .number(map)?;
             }
             "upgrades" | "quota" => {
-                let tree = source.column(|| map.next_value_seed(Tree(source)))?;
+                let tree = match source.column(|| map.next_value_seed(Tree(source)))? {
+                    Json::String(text) => held(source, at, &key, &text.to_string_lossy())?,
+                    tree => tree,
+                };
                 let column = if key == "quota" {
                     &mut license.quota
                 } else {
@@ -583,11 +594,11 @@ impl<'de> Members<'de> for ProjectRow {
         match &*key {
             "project_id" => project.project_id = required_uuid(source, at, "project_id", map)?.into(),
             "title" => project.title = text(source, at, "title", map)?.unwrap_or_default().into(),
-            "settings" => project.settings = Column::from_text(compact(source, map)?),
-            "users" => project.users = Column::from_text(compact(source, map)?),
-            "site_license" => project.site_license = Column::from_text(compact(source, map)?),
-            "run_quota" => project.run_quota = Column::from_text(compact(source, map)?),
-            "env" => project.env = Column::from_text(compact(source, map)?),
+            "settings" => project.settings = jsonb(source, at, &key, map)?,
+            "users" => project.users = jsonb(source, at, &key, map)?,
+            "site_license" => project.site_license = jsonb(source, at, &key, map)?,
+            "run_quota" => project.run_quota = jsonb(source, at, &key, map)?,
+            "env" => project.env = jsonb(source, at, &key, map)?,
             "compute_image" => {
                 project.compute_image = text(source, at, "compute_image", map)?.map(Into::into);
             }
@@ -606,6 +617,40 @@ impl<'de> Members<'de> for ProjectRow {
         }
         Ok(())
     }
+}
+
+/// A column of type jsonb. Tools that know no jsonb export it as text, which is read as the JSON that it holds.
+fn jsonb<'de, A: MapAccess<'de>>(
+    source: &Source<'de>,
+    at: usize,
+    column: &str,
+    map: &mut A,
+) -> Result<Column, A::Error> {
+    let text = compact(source, map)?;
+    if !text.starts_with('"') {
+        return Ok(Column::from_text(text));
+    }
+    let text = json::parse(&text)
+        .ok()
+        .and_then(|text| text.as_str().map(str::to_owned));
+    let text = text.unwrap_or_default();
+    held(source, at, column, &text)?;
+    Ok(Column::from_text(text.trim()))
+}
+
+/// The JSON that the text of a column holds.
+fn held<E: DeError>(source: &Source<'_>, at: usize, column: &str, text: &str) -> Result<Json, E> {
+    let json = json::parse(text).map_err(|error| {
+        source.fail(
+            at,
+            format!(
+                "`{column}` holds a text that is not JSON ({}); write the value itself, or its JSON as text",
+                excerpt(&error.message, 200)
+            ),
+        )
+    })?;
+    source.note_text(column, at);
+    Ok(json)
 }
 
 /// Column `state` is `{state: running, time: …}`; its name alone, as a query for `state->>'state'` gives it,
@@ -647,7 +692,15 @@ impl<'de> Visitor<'de> for State<'_, 'de> {
         Ok(None)
     }
     fn visit_str<E: DeError>(self, state: &str) -> Result<Self::Value, E> {
-        Ok(Some(state.into()))
+        if !state.trim_start().starts_with('{') {
+            return Ok(Some(state.into()));
+        }
+        let state = held(self.source, self.at, "state", state)?;
+        match state.get_non_null("state") {
+            None => Ok(None),
+            Some(Json::String(state)) => Ok(Some(state.to_string_lossy().into())),
+            Some(_) => Err(self.cell().wrong("a map with another `state`")),
+        }
     }
     fn visit_bool<E: DeError>(self, _: bool) -> Result<Self::Value, E> {
         Err(self.cell().wrong("a boolean"))

@@ -8,7 +8,7 @@
 use std::{
     borrow::Cow,
     cell::{Cell, RefCell},
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fmt,
     sync::Arc,
 };
@@ -34,12 +34,14 @@ pub(super) const TOO_LARGE: &str = "a number too large for a double";
 /// Words of three bytes that stand for infinite numbers while JSON is read: characters that no text can mean.
 pub(super) const INFINITE: [(&str, f64); 2] = [("\u{fdd0}", f64::INFINITY), ("\u{fdd1}", f64::NEG_INFINITY)];
 
-/// An unquoted word that kubectl reads otherwise.
+/// An unquoted word that kubectl reads otherwise than YAML 1.2.
 #[derive(Debug)]
 pub(super) struct Word {
     pub(super) place: Place,
     pub(super) text: String,
-    pub(super) kubectl: String,
+    pub(super) kubectl: Json,
+    /// Whether it was read as kubectl reads it.
+    pub(super) as_kubectl: bool,
 }
 
 /// How many words are kept for notes; the rest is counted.
@@ -51,6 +53,8 @@ pub(super) struct Source<'de> {
     pub(super) text: &'de str,
     /// Whether YAML is being read, where a word can stand without quotes.
     pub(super) yaml: Cell<bool>,
+    /// Whether unquoted words are read as kubectl reads them: a manifest is being read.
+    pub(super) as_kubectl: Cell<bool>,
     last: Cell<usize>,
     mark: Cell<Option<usize>>,
     cursor: Cell<(usize, u32)>,
@@ -62,6 +66,8 @@ pub(super) struct Source<'de> {
     words: RefCell<Vec<Word>>,
     more_words: Cell<usize>,
     scratch: RefCell<String>,
+    /// Columns that hold their JSON as text: the first place of each, and the number of rows.
+    texts: RefCell<BTreeMap<String, (Place, usize)>>,
     /// Whether a number too large for a double is taken, as infinite, where jsonb can hold one.
     pub(super) infinite: Cell<bool>,
     /// Whether a column of type jsonb is being read as a tree.
@@ -74,6 +80,7 @@ impl<'de> Source<'de> {
             name,
             text,
             yaml: Cell::new(false),
+            as_kubectl: Cell::new(false),
             last: Cell::new(0),
             mark: Cell::new(None),
             cursor: Cell::new((0, 1)),
@@ -84,6 +91,7 @@ impl<'de> Source<'de> {
             words: RefCell::new(Vec::new()),
             more_words: Cell::new(0),
             scratch: RefCell::new(String::new()),
+            texts: RefCell::default(),
             infinite: Cell::new(false),
             column: Cell::new(false),
         }
@@ -153,6 +161,7 @@ impl<'de> Source<'de> {
     pub(super) fn start_again(&self, at: usize, spent: (usize, usize)) {
         self.failure.take();
         self.take_words();
+        self.take_texts();
         self.values.set(spent.0);
         self.bytes.set(spent.1);
         self.last.set(at);
@@ -196,6 +205,22 @@ impl<'de> Source<'de> {
         (self.words.take(), self.more_words.take())
     }
 
+    /// Notes that the column of a row holds its JSON as text.
+    pub(super) fn note_text(&self, column: &str, at: usize) {
+        let mut texts = self.texts.borrow_mut();
+        match texts.get_mut(column) {
+            Some((_, rows)) => *rows += 1,
+            None => {
+                texts.insert(column.to_owned(), (self.place(at), 1));
+            }
+        }
+    }
+
+    /// What was noted so since the last call.
+    pub(super) fn take_texts(&self) -> BTreeMap<String, (Place, usize)> {
+        self.texts.take()
+    }
+
     fn spend<E: DeError>(&self, bytes: usize) -> Result<(), E> {
         match (
             self.values.get().checked_sub(1),
@@ -214,14 +239,13 @@ impl<'de> Source<'de> {
         }
     }
 
-    /// Notes the word if it stands without quotes and kubectl reads it otherwise.
-    fn hear(&self, lent: &'de str, offset: usize) {
+    /// Notes the word if it stands without quotes and kubectl reads it otherwise. Gives what it is to be read as, if
+    /// that is not a string.
+    fn word(&self, lent: &'de str, offset: usize) -> Option<Json> {
         if !self.yaml.get() || lent.len() > 64 {
-            return;
+            return None;
         }
-        let Some(kubectl) = kubectl_reads(lent) else {
-            return;
-        };
+        let kubectl = kubectl_reads(lent)?;
         let before = self.text.get(..offset).unwrap_or_default();
         let tagged = before
             .trim_end_matches([' ', '\t'])
@@ -229,8 +253,9 @@ impl<'de> Source<'de> {
             .next()
             .is_some_and(|token| token.starts_with('!'));
         if before.ends_with(['"', '\'']) || tagged {
-            return;
+            return None;
         }
+        let as_kubectl = self.as_kubectl.get();
         let mut words = self.words.borrow_mut();
         if words.len() == MAX_WORDS {
             self.more_words.set(self.more_words.get() + 1);
@@ -238,9 +263,11 @@ impl<'de> Source<'de> {
             words.push(Word {
                 place: self.place(offset),
                 text: lent.to_owned(),
-                kubectl,
+                kubectl: kubectl.clone(),
+                as_kubectl,
             });
         }
+        as_kubectl.then_some(kubectl)
     }
 
     /// A tree that is a column of type jsonb, in which a number may be too large for a double.
@@ -463,9 +490,11 @@ impl<'de> Tree<'_, 'de> {
     /// The members of a map, added to those that are there.
     pub(super) fn members<A: MapAccess<'de>>(self, map: &mut A, members: &mut Map) -> Result<(), A::Error> {
         while let Some((key, at)) = map.next_key_seed(Key(self.0))? {
-            if let Cow::Borrowed(key) = key {
-                self.0.hear(key, at);
-            }
+            let word = match key {
+                Cow::Borrowed(key) => self.0.word(key, at),
+                Cow::Owned(_) => None,
+            };
+            let key = word.map_or(key, |word| Cow::Owned(word.stringify()));
             let value = map.next_value_seed(self)?;
             if members.insert((&*key).into(), value).is_some() {
                 return Err(self.0.twice(at, &key));
@@ -513,8 +542,10 @@ impl<'de> Visitor<'de> for Tree<'_, 'de> {
             return self.visit_f64(number);
         }
         let at = self.0.see(value);
-        self.0.hear(value, at);
-        self.visit_str(value)
+        match self.0.word(value, at) {
+            Some(word) => Ok(word),
+            None => self.visit_str(value),
+        }
     }
     fn visit_str<E: DeError>(self, value: &str) -> Result<Json, E> {
         self.0.spend(value.len())?;

@@ -1,15 +1,17 @@
 //! Unquoted YAML words that kubectl reads as another value than this crate.
 //!
 //! kubectl reads YAML 1.1 (sigs.k8s.io/yaml, a fork of go-yaml 2): `on` is true there, `017` is 15 and `1_000`
-//! is 1000. Here all of them are strings, as YAML 1.2 has it for words. A template or patch that holds one
-//! means different things in the two tools, and the difference shows only in the cluster.
+//! is 1000. In YAML 1.2 all of them are strings. A manifest means what kubectl makes of it, since manifests are written
+//! for kubectl; elsewhere they are strings, and said to be read otherwise by kubectl.
 
-/// What kubectl makes of this unquoted word, if that is no string and this crate reads a string.
-pub(super) fn kubectl_reads(word: &str) -> Option<String> {
+use crate::json::Json;
+
+/// What kubectl makes of this unquoted word, a boolean or a number, if YAML 1.2 reads a string.
+pub(super) fn kubectl_reads(word: &str) -> Option<Json> {
     // go-yaml's table of words; `true` and `false` themselves are booleans here too.
     match word {
-        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => return Some("true".to_owned()),
-        "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => return Some("false".to_owned()),
+        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => return Some(Json::Bool(true)),
+        "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => return Some(Json::Bool(false)),
         _ => {}
     }
     if !word.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+') || word.len() > 64 {
@@ -37,14 +39,15 @@ pub(super) fn kubectl_reads(word: &str) -> Option<String> {
         return None;
     }
     if let Ok(number) = u64::from_str_radix(digits, base) {
-        return Some(format!("{sign}{number}"));
+        let number = number as f64;
+        return Some(Json::Number(if sign.is_empty() { number } else { -number }));
     }
     let float = lower
         .bytes()
         .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'+' | b'-'))
         .then(|| plain.parse::<f64>().ok())
         .flatten()?;
-    Some(crate::json::number_text(float))
+    Some(Json::Number(float))
 }
 
 #[cfg(test)]
@@ -70,7 +73,11 @@ mod tests {
             ("--1", None),
             ("-", None),
         ] {
-            assert_eq!(kubectl_reads(word).as_deref(), value, "{word}");
+            assert_eq!(
+                kubectl_reads(word).map(|json| json.stringify()).as_deref(),
+                value,
+                "{word}"
+            );
         }
     }
 }

@@ -13,8 +13,8 @@ use std::{
 };
 
 use kubectl_cocalc::snapshot::{
-    Input, Note, NoteKind, ReadError, ReadOptions, Snapshot, example, parse_document, parse_timestamp,
-    project_id_of, read_inputs, template_from_manifests,
+    Input, Note, NoteKind, ReadError, ReadOptions, Snapshot, example, parse_document, parse_manifest,
+    parse_timestamp, project_id_of, read_inputs, template_from_manifests,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -628,7 +628,7 @@ fn live_project_pods_are_taken_from_a_list_and_others_counted() {
 fn the_data_key_of_the_template_is_found_or_asked_for() {
     let pod = r#"{"kind":"Pod"}"#;
     let config_map = |name: &str, data: &str| {
-        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: n}}\ndata: {data}\n")
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: ns}}\ndata: {data}\n")
     };
     let template = |text: &str| read(text).unwrap().0.template.map(|template| template.text);
     assert_eq!(
@@ -642,12 +642,12 @@ fn the_data_key_of_the_template_is_found_or_asked_for() {
         Some(pod),
         "a lone one"
     );
-    let unclear = config_map("project-pod", "{a: x, b: y}");
+    let unclear = config_map("project-pod", "{a: x, b: z}");
     assert_eq!(
         refusal(&unclear),
-        "1:1: ConfigMap n/project-pod: which data key holds the Pod template is unclear, name it with --template-configmap project-pod/KEY; its keys are: a, b"
+        "1:1: ConfigMap ns/project-pod: which data key holds the Pod template is unclear, name it with --template-configmap project-pod/KEY; its keys are: a, b"
     );
-    let folder = folder(&[("a.yaml", &two), ("b.yaml", &config_map("mine", "{x: y}"))]);
+    let folder = folder(&[("a.yaml", &two), ("b.yaml", &config_map("mine", "{x: z}"))]);
     let files = [folder.path().join("a.yaml"), folder.path().join("b.yaml")];
     let named = |name: &str, key: Option<&str>| {
         let options = ReadOptions {
@@ -659,11 +659,17 @@ fn the_data_key_of_the_template_is_found_or_asked_for() {
         named("project-pod", Some("a")).unwrap().0.template.unwrap().text,
         "x"
     );
-    assert_eq!(named("mine", None).unwrap().0.template.unwrap().text, "y");
+    assert_eq!(named("mine", None).unwrap().0.template.unwrap().text, "z");
     let said = named("mine", Some("z")).unwrap_err().to_string();
     assert!(
-        said.ends_with("ConfigMap n/mine: there is no data key `z`; its keys are: x"),
+        said.ends_with("ConfigMap ns/mine: there is no data key `z`; its keys are: x"),
         "{said}"
+    );
+    let binary =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: project-pod}\nbinaryData: {pod.json: e30=}\n";
+    assert_eq!(
+        refusal(binary),
+        "1:1: ConfigMap project-pod: it has binaryData only; the template is a text in `data`"
     );
 }
 
@@ -724,7 +730,7 @@ data: {template: '{"kind":"Pod","kind":"Pod"}'}
 }
 
 #[test]
-fn words_that_kubectl_reads_otherwise_are_noted_where_they_matter() {
+fn unquoted_words_are_noted_in_a_snapshot_and_read_as_kubectl_reads_them_where_a_pod_stands() {
     let said = |text: &str| -> Vec<String> {
         read(text)
             .unwrap()
@@ -733,18 +739,35 @@ fn words_that_kubectl_reads_otherwise_are_noted_where_they_matter() {
             .map(|note| note.message)
             .collect()
     };
+    let template = |text: &str| read(text).unwrap().0.template.unwrap().text;
+    let ours = "template:\n  a: yes\n  b: ['on', \"no\", 017, !!str off]\n  c: |-\n    yes\n";
     assert_eq!(
-        said("template:\n  a: yes\n  b: ['on', \"no\", 017, !!str off]\n  c: |-\n    yes\n"),
+        said(ours),
         [
-            "standard input:2:6: the unquoted word `yes` is a string here, but kubectl reads true; put it in quotes or write what is meant",
-            "standard input:3:19: the unquoted word `017` is a string here, but kubectl reads 15; put it in quotes or write what is meant",
+            "standard input:2:6: the unquoted word `yes` is read as true, as kubectl reads it; put it in quotes if it is a text",
+            "standard input:3:19: the unquoted word `017` is read as 15, as kubectl reads it; put it in quotes if it is a text",
         ]
     );
+    assert_eq!(template(ours), r#"{"a":true,"b":["on","no",15,"off"],"c":"yes"}"#);
     assert_eq!(
-        said("kind: Pod\nmetadata: {labels: {a: on}}").len(),
-        1,
-        "a template"
+        said("server_settings: {a: yes}"),
+        [
+            "standard input:1:22: the unquoted word `yes` is a string here, but kubectl reads true; put it in quotes or write what is meant"
+        ]
     );
+    // A manifest is written for kubectl.
+    let manifest = "kind: Pod\nmetadata: {labels: {on: 0400, a: 'on'}}";
+    assert_eq!(said(manifest), [""; 0]);
+    assert_eq!(
+        template(manifest),
+        r#"{"kind":"Pod","metadata":{"labels":{"true":256,"a":"on"}}}"#
+    );
+    let listed =
+        "kind: List\nitems:\n- {kind: Pod, spec: {hostNetwork: yes}}\n---\nserver_settings: {a: 0b1_1}\n";
+    assert_eq!(template(listed), r#"{"kind":"Pod","spec":{"hostNetwork":true}}"#);
+    assert_eq!(said(listed).len(), 1, "the setting alone");
+    let live = "live_pods: [{metadata: {name: a}, spec: {hostIPC: off}}]";
+    assert_eq!(read(live).unwrap().0.live_pods[0]["spec"]["hostIPC"], false);
     assert_eq!(
         said("kind: Service\nspec: {a: on}").len(),
         1,
@@ -755,6 +778,114 @@ fn words_that_kubectl_reads_otherwise_are_noted_where_they_matter() {
     assert!(read(&many).is_err(), "a template is no list");
     let many = format!("template: {{a: [{}]}}", vec!["yes"; 100].join(", "));
     assert_eq!(said(&many).last().unwrap(), "standard input: 80 more such words");
+    let (edited, notes) = parse_manifest("a: {yes: no}", "the edited text").unwrap();
+    assert_eq!(
+        (edited.stringify(), notes),
+        (r#"{"a":{"true":false}}"#.to_owned(), Vec::new())
+    );
+}
+
+#[test]
+fn columns_that_hold_their_json_as_text_are_read_as_that_json_with_a_note() {
+    let quota = r#"{"cpu":2,"ram":4,"patch":"[]"}"#;
+    let plain = format!(
+        r#"{{"site_licenses": [{{"id": "{PATCH1}", "quota": {quota}, "upgrades": {{"memory": 1}}}}],
+            "projects": [{{"project_id": "{LAB}", "settings": {{"memory": 3000}}, "users": {{"u": {{}}}},
+                           "site_license": {{"{PATCH1}": {{}}}}, "run_quota": {{"a": 1}}, "env": {{"A": "b"}},
+                           "state": {{"state": "running"}}}}]}}"#
+    );
+    let mut as_text: Value = serde_json::from_str(&plain).unwrap();
+    for rows in ["site_licenses", "projects"] {
+        for (name, column) in as_text[rows][0].as_object_mut().unwrap() {
+            if column.is_object() && name != "id" {
+                *column = format!(" {column}").into();
+            }
+        }
+    }
+    let (expected, notes) = read(&plain).unwrap();
+    assert_eq!(notes, []);
+    for text in [as_text.to_string(), serde_yaml::to_string(&as_text).unwrap()] {
+        let (read, notes) = read(&text).unwrap();
+        assert_eq!(read.site_licenses, expected.site_licenses, "{text}");
+        let values = |snapshot: &Snapshot| {
+            let project = &snapshot.projects[0];
+            let columns = [
+                &project.settings,
+                &project.users,
+                &project.site_license,
+                &project.run_quota,
+                &project.env,
+            ];
+            (
+                columns.map(|column| column.value().unwrap()),
+                project.state.clone(),
+            )
+        };
+        assert_eq!(values(&read), values(&expected), "{text}");
+        let noted: Vec<&str> = notes
+            .iter()
+            .map(|note| note.message.split('`').nth(1).unwrap())
+            .collect();
+        assert_eq!(
+            noted,
+            [
+                "env",
+                "quota",
+                "run_quota",
+                "settings",
+                "site_license",
+                "state",
+                "upgrades",
+                "users"
+            ]
+        );
+        assert!(
+            notes[0]
+                .message
+                .ends_with("`env` is a text; it is read as the JSON that it holds")
+        );
+    }
+
+    let rows: Vec<String> = (0..3)
+        .map(|i| format!("- {{project_id: 11111111-1111-4111-8111-11111111111{i}, settings: '{{}}'}}\n"))
+        .collect();
+    let (_, notes) = read(&format!("projects:\n{}", rows.concat())).unwrap();
+    assert_eq!(
+        notes[0].message,
+        "standard input:2:54: `settings` is a text in 3 rows; it is read as the JSON that it holds"
+    );
+    // SQL's NULL, and the name of a state alone.
+    let (read_null, _) = read(&format!(
+        "projects: [{{project_id: {LAB}, settings: 'null', state: opened}}]"
+    ))
+    .unwrap();
+    assert_eq!(read_null.projects[0].settings.text(), "null");
+    assert_eq!(read_null.projects[0].state.as_deref(), Some("opened"));
+
+    for column in ["settings", "users", "site_license", "run_quota", "env"] {
+        for text in ["", "x", "{a: 1}", "{\"a\":", "[1] 2"] {
+            let refused = refusal(&format!(
+                "projects:\n- {{project_id: {LAB}, {column}: {}}}",
+                Value::from(text)
+            ));
+            assert!(
+                refused.starts_with(&format!("2:54: `{column}` holds a text that is not JSON (")),
+                "{refused}"
+            );
+        }
+    }
+    for column in ["quota", "upgrades"] {
+        let refused = refusal(&format!("site_licenses:\n- {{id: {PATCH1}, {column}: \"{{x\"}}"));
+        assert!(
+            refused.starts_with(&format!("2:46: `{column}` holds a text that is not JSON (")),
+            "{refused}"
+        );
+    }
+    let refused = refusal(&format!("projects:\n- {{project_id: {LAB}, state: '{{x'}}"));
+    assert!(
+        refused.starts_with("2:54: `state` holds a text that is not JSON ("),
+        "{refused}"
+    );
 }
 
 #[test]

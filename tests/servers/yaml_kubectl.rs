@@ -505,6 +505,137 @@ fn kubectl_reads_back_random_strings() {
 }
 
 #[test]
+fn a_manifest_means_what_kubectl_makes_of_its_unquoted_words_and_of_the_end_of_its_last_line() {
+    let words = [
+        "y",
+        "Y",
+        "n",
+        "N",
+        "yes",
+        "Yes",
+        "YES",
+        "yEs",
+        "no",
+        "No",
+        "NO",
+        "on",
+        "On",
+        "ON",
+        "off",
+        "Off",
+        "OFF",
+        "true",
+        "True",
+        "TRUE",
+        "false",
+        "tRUE",
+        "~",
+        "null",
+        "Null",
+        "NULL",
+        "nil",
+        "none",
+        "0",
+        "-0",
+        "00",
+        "0400",
+        "-017",
+        "+017",
+        "08",
+        "09.5",
+        "0_7",
+        "007.5",
+        "0o17",
+        "0O17",
+        "0o8",
+        "0x1F",
+        "-0x1f",
+        "0x_1F",
+        "0xg",
+        "0b11",
+        "-0b11",
+        "0b12",
+        "0b_1",
+        "1_000",
+        "1__0",
+        "_1",
+        "1_",
+        "1_0.5",
+        "1e1_0",
+        "1_e3",
+        "1.",
+        ".5",
+        "+.5",
+        "-.5",
+        "5e3",
+        ".5e1",
+        "1.0e+3",
+        "1e",
+        "1e+",
+        "+1",
+        "++1",
+        "--1",
+        "1:30",
+        "190:20:30",
+        "2023-01-20",
+        "2023-01-20 16:37:12",
+        "12345678901234567890",
+        "1e21",
+        "0.1",
+        "yesterday",
+        "20230110-1143",
+        "1.2.3",
+        "1,000",
+    ];
+    let mut metadata = String::new();
+    for (i, word) in words.iter().enumerate() {
+        metadata.push_str(&format!(
+            "  v{i}: {word}\n  l{i}: [ {word} , \"{}\", '{word}', !!str {word}]\n  a{i}: &a{i} {word}\n  b{i}: *a{i}\n  \
+             t{i}: |-\n    {word}\n",
+            word.replace('"', "")
+        ));
+    }
+    for (i, key) in ["y", "N", "on", "Off", "yes", "017", "1_0", "0x1F", "'on'"]
+        .iter()
+        .enumerate()
+    {
+        metadata.push_str(&format!("  k{i}: {{{key}: 1}}\n  m{i}:\n    {key}: 1\n"));
+    }
+    let head = "apiVersion: v1\nkind: Pod\nspec: {containers: [{name: a, image: x}]}\nmetadata:\n";
+    let mut texts = vec![format!("{head}  name: a\n{metadata}")];
+    for end in [
+        "|\n    end",
+        "|+\n    end",
+        "|-\n    end",
+        ">\n    end",
+        "|+\n    end\n\n",
+        "|+\n    end\n    ",
+        ">+\n    end\n ",
+        "|\n    end\n    ",
+        "|\n    end\n    # c",
+        "|+\n    end\n  # c",
+        "|\n",
+        "|+\n\n",
+        "|",
+        "|\n    a\n     ",
+        "|+\n    end\n---\n",
+    ] {
+        texts.push(format!("{head}  name: a\n  t: {end}"));
+    }
+    for text in &texts {
+        let sandbox = crate::support::Sandbox::new().file("pod.yaml", text);
+        let ours: Value =
+            serde_json::from_str(&sandbox.run(&["render", "-f", "pod.yaml", "-o", "json"]).stdout).unwrap();
+        let mut theirs = read_back(text).remove(0);
+        let labels = theirs["metadata"].as_object_mut().unwrap().remove("labels");
+        assert_eq!(labels, Some(json!({"a": "b"})));
+        let mut found = Vec::new();
+        differences(&ours, &theirs, "", &mut found);
+        assert_eq!(found, [""; 0], "{text}");
+    }
+}
+
+#[test]
 fn kubectl_reads_the_same_numbers_booleans_nulls_and_empties() {
     let numbers: Value = serde_json::from_str(
         "[0, -0.0, 1, -1, 1.0, 0.1, 1.5e3, 1e20, 1e21, 1e+21, 123456789012345680000, 1e-6, 1e-7, 1.5e-10, 1.7976931348623157e308, 5e-324,
