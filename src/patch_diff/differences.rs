@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::{check::pod::quantity::Quantity, json_patch::PathPart};
 
-use super::align::{Identity, align};
+use super::{
+    align::{Identity, align},
+    kubernetes::{DATA, METADATA, is_unset},
+};
 
 /// A place in which a live and a rendered pod differ.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,6 +100,7 @@ fn compare(
     path: &mut Vec<PathPart>,
     found: &mut Vec<Difference>,
 ) {
+    let live = live.filter(|value| !value.is_null());
     if live == rendered {
         return;
     }
@@ -104,7 +108,8 @@ fn compare(
         (Some(Value::Object(live)), Some(Value::Object(rendered))) => maps(live, rendered, path, found),
         (Some(Value::Array(live)), Some(Value::Array(rendered))) => lists(live, rendered, path, found),
         (None, Some(value)) if is_not_kept(path, value) => {}
-        (Some(live), Some(rendered)) if is_same_quantity(path, live, rendered) => {}
+        (Some(live), Some(rendered))
+            if is_same_quantity(path, live, rendered) || is_read_as(path, live, rendered) => {}
         (live, rendered) => {
             if let (Some(one), Some(other)) = (live.and_then(decoded), rendered.and_then(decoded))
                 && is_value_of_env(path)
@@ -169,34 +174,49 @@ fn last_name(path: &[PathPart]) -> &str {
     }
 }
 
-/// What the API server leaves out of what it stores: null, empty lists, empty maps that are no choice of their own,
-/// and flags that are false and not optional.
+/// Whether the API server makes none of this, or a value of its own: what [`is_unset`] says, and what nobody but the
+/// server sets.
 fn is_not_kept(path: &[PathPart], value: &Value) -> bool {
-    let name = last_name(path);
-    match value {
-        Value::Null => true,
-        Value::Array(list) => list.is_empty(),
-        Value::Object(map) => {
-            map.is_empty()
-                && matches!(
-                    name,
-                    "labels"
-                        | "annotations"
-                        | "nodeSelector"
-                        | "limits"
-                        | "requests"
-                        | "matchLabels"
-                        | "overhead"
-                )
+    let (parent, name) = names(path);
+    (is_unset(parent, name, value) && !(value.is_null() && is_element(path)))
+        || (path.len() == 1 && name == "status")
+        || (path.len() == 2 && parent == "metadata" && METADATA.contains(&name))
+}
+
+/// Whether the API server reads the one as the other: `null` in a list or in a map of data as Go's zero value, a
+/// negative grace period as one second.
+fn is_read_as(path: &[PathPart], live: &Value, rendered: &Value) -> bool {
+    let is_element = is_element(path);
+    match (live, rendered) {
+        (Value::String(text), Value::Null) => is_element && (text.is_empty() || text == "0"),
+        (Value::Number(number), Value::Null) => is_element && number.as_f64() == Some(0.0),
+        (Value::Object(map), Value::Null) => is_element && map.is_empty(),
+        (Value::Number(live), Value::Number(rendered)) => {
+            last_name(path) == "terminationGracePeriodSeconds"
+                && live.as_f64() == Some(1.0)
+                && rendered.as_f64().is_some_and(|seconds| seconds < 0.0)
         }
-        Value::Bool(false) => matches!(
-            name,
-            "readOnly" | "hostNetwork" | "hostPID" | "hostIPC" | "stdin" | "stdinOnce" | "tty"
-        ),
-        Value::String(text) => {
-            text.is_empty() && (is_value_of_env(path) || matches!(name, "subPath" | "medium"))
-        }
-        Value::Bool(true) | Value::Number(_) => false,
+        _ => false,
+    }
+}
+
+/// Whether this is an element of a list or of a map of data, where `null` is kept as Go's zero value.
+fn is_element(path: &[PathPart]) -> bool {
+    matches!(path.last(), Some(PathPart::Index(_))) || DATA.contains(&names(path).0)
+}
+
+/// The name of a member, and of the map that holds it or of the list that holds the map.
+fn names(path: &[PathPart]) -> (&str, &str) {
+    match path {
+        [PathPart::Name(name)] => ("", name),
+        [.., PathPart::Name(parent), PathPart::Name(name)]
+        | [
+            ..,
+            PathPart::Name(parent),
+            PathPart::Index(_),
+            PathPart::Name(name),
+        ] => (parent, name),
+        _ => ("", ""),
     }
 }
 

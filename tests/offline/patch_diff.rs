@@ -477,6 +477,104 @@ fn a_patch_that_needs_another_licenses_patch_first_is_told() {
 }
 
 #[test]
+fn what_api_server_and_plugins_write_into_a_running_pod_is_no_difference() {
+    let field = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/field");
+    for input in [
+        "live-server-defaults-probe",
+        "live-server-defaults-volumes",
+        "live-annotations-of-the-network-plugin",
+    ] {
+        let file = |name: &str| field.join(input).join(name).display().to_string();
+        let (template, live) = (file("template.json"), file("live.json"));
+        let args = ["patch-diff", "-f", &template, "-f", &live, "--live", LAB];
+        Sandbox::new().run(&args).code(0);
+        let calibrated = Sandbox::new()
+            .run(&[&args[..], &["--calibrate"]].concat())
+            .code(0);
+        assert!(!calibrated.stdout.contains("annotation"), "{}", calibrated.stdout);
+    }
+
+    let live = |metadata: Value, spec: Value| {
+        let mut pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": format!("project-{LAB}"), "uid": "u",
+                         "labels": {"run": "project", "project_id": LAB}},
+            "spec": {"containers": [{"name": "project", "image": "x"}]},
+            "status": {"phase": "Running"},
+        });
+        merge(&mut pod["metadata"], metadata);
+        merge(&mut pod["spec"], spec);
+        pod.to_string()
+    };
+    let template = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "project-{project_id}", "labels": {"run": "project", "project_id": "{project_id}"},
+                     "annotations": {"ours.example/a": "1"}},
+        "spec": {"containers": [{"name": "project", "image": "x"}]},
+    });
+    let differs = |metadata: Value, spec: Value| {
+        let metadata = match metadata {
+            Value::Null => json!({"annotations": {"ours.example/a": "1"}}),
+            metadata => metadata,
+        };
+        let sandbox = Sandbox::new()
+            .file("template.json", &template.to_string())
+            .file("live.json", &live(metadata, spec));
+        let run = sandbox.run(&[
+            "patch-diff",
+            "-f",
+            "template.json",
+            "-f",
+            "live.json",
+            "--live",
+            LAB,
+        ]);
+        run.code == 1
+    };
+    let ours = |more: Value| {
+        let mut annotations = json!({"ours.example/a": "1"});
+        merge(&mut annotations, more);
+        json!({"annotations": annotations})
+    };
+    assert!(!differs(
+        ours(json!({"k8s.v1.cni.cncf.io/network-status": "[]", "openshift.io/scc": "restricted"})),
+        json!({})
+    ));
+    // Somebody else's under our domain, or under none, is one.
+    assert!(differs(ours(json!({"ours.example/b": "1"})), json!({})));
+    assert!(differs(ours(json!({"owner": "someone"})), json!({})));
+    assert!(differs(
+        json!({"annotations": {"openshift.io/scc": "x"}}),
+        json!({})
+    ));
+    let token = json!({
+        "containers": [{"name": "project", "image": "x", "volumeMounts": [
+            {"name": "default-token-abcde", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true}]}],
+        "volumes": [{"name": "default-token-abcde", "secret": {"secretName": "default-token-abcde", "defaultMode": 420}}],
+    });
+    assert!(!differs(Value::Null, token));
+    // A text under the name of a field with a default is a value of its own in a map of data.
+    assert!(differs(Value::Null, json!({"nodeSelector": {"protocol": "TCP"}})));
+    assert!(differs(
+        Value::Null,
+        json!({"containers": [{"name": "project", "image": "x", "ports": [
+        {"containerPort": 80, "hostPort": 80}]}]})
+    ));
+}
+
+/// A JSON merge patch that removes nothing.
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (name, value) in from {
+                merge(into.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}
+
+#[test]
 fn the_patch_of_a_license_is_made_for_its_place() {
     let mut after = rendered();
     after["metadata"]["labels"]["mylabel"] = json!("changed");

@@ -3,7 +3,7 @@
 //   node create_pods.js KUBECONFIG NAMESPACE [CONNECTIONS]
 //
 // Reads one pod a line and answers with one line: [code, message, [[reason, field, message] of each cause],
-// [warnings]]. Nothing is created: each request is a dry run with strict decoding.
+// [warnings], the pod as it would be stored or null]. Nothing is created: each request is a dry run with strict decoding.
 "use strict";
 const fs = require("fs");
 const https = require("https");
@@ -46,6 +46,7 @@ function ask(pod) {
             answer.message || "",
             causes.map((cause) => [cause.reason, cause.field || "", cause.message || ""]),
             warnings.map((header) => JSON.parse(header.slice(header.indexOf('"')))),
+            answer.kind === "Pod" ? answer : null,
           ]);
         });
       },

@@ -220,7 +220,7 @@ fn singles() -> Vec<(&'static str, Value)> {
         ),
         (
             "network",
-            json!({"annotation": "a.example/n", "on": "1", "off": "0"}),
+            json!({"annotation": "cocalc.example/n", "on": "1", "off": "0"}),
         ),
         ("gpu", json!("replace")),
         ("dedicated_vm", json!({"key": "vm.example/name", "weight": 100})),
