@@ -314,8 +314,8 @@ const BUILTIN_MAXIMA: Amounts = [
     7_776_000.0,
 ];
 
-/// `idle_timeout` of a license in seconds: short, medium, day.
-const TIMEOUTS: [f64; 3] = [1800.0, 7200.0, 86400.0];
+/// `idle_timeout` of a license, and its seconds.
+const TIMEOUTS: [(&str, f64); 3] = [("short", 1800.0), ("medium", 7200.0), ("day", 86400.0)];
 
 /// Reads the upgrade format over `amounts`; a null is a 0. Returns which components were given.
 fn overlay(amounts: &mut Amounts, upgrades: &Json) -> [bool; COMPONENTS] {
@@ -412,7 +412,9 @@ impl<'a> Entry<'a> {
 
     fn read_upgrades(&mut self, value: &Json) {
         let at_least_1 = |name| member(value, name).is_some_and(|value| coerce::to_number(value) >= 1.0);
-        self.rank = rank(at_least_1("always_running"), at_least_1("member_host"), 0);
+        if let Some(rank) = rank(at_least_1("always_running"), at_least_1("member_host"), "short") {
+            self.rank = rank;
+        }
         // An entry counts only if one of the known upgrades is there; `privileged` is none of them.
         let known = |name: &JsString| {
             name.as_str().is_some_and(|name| {
@@ -456,19 +458,13 @@ impl<'a> Entry<'a> {
         }
 
         let is = |value: Option<&Json>, flag| value == Some(&Json::Bool(flag));
-        let (timeout, known) = match idle_timeout.and_then(Json::as_str) {
-            Some("medium") => (1, true),
-            Some("day") => (2, true),
-            Some("short") => (0, true),
-            _ => (0, false),
-        };
-        // A known idle timeout implies member hosting, and so does, by accident, an unknown one.
-        let implied = (known || idle_timeout.is_some()) && !is(member_host, false);
-        self.rank = rank(
-            is(always_running, true),
-            implied || is(member_host, true),
-            timeout,
-        );
+        // An idle timeout implies member hosting, an unknown one too, which counts as the shortest.
+        let implied = idle_timeout.is_some() && !is(member_host, false);
+        let timeout = idle_timeout.and_then(Json::as_str).unwrap_or_default();
+        let ranked = |timeout| rank(is(always_running, true), implied || is(member_host, true), timeout);
+        if let Some(rank) = ranked(timeout).or_else(|| ranked("short")) {
+            self.rank = rank;
+        }
         self.regular = !is(boost, true);
         self.boost = boost.is_some_and(|boost| *boost != Json::Bool(false));
 
@@ -522,16 +518,6 @@ impl<'a> Entry<'a> {
         self.remains() && self.rank == group && (self.regular || self.boost)
     }
 
-    /// Rank of the hosting class; the license hook sorts by it.
-    pub(super) fn rank(&self) -> usize {
-        self.rank
-    }
-
-    /// Whether it only adds to another license.
-    pub(super) fn is_boost(&self) -> bool {
-        !self.regular
-    }
-
     /// Whether the license has operations that CoCalc would use.
     fn has_operations(&self, gate: &GateOf<'_>) -> bool {
         self.patch
@@ -543,9 +529,11 @@ fn primitive(value: Option<&Json>) -> Primitive {
     value.map_or(Primitive::Number(0.0), Primitive::of)
 }
 
-fn rank(always_running: bool, member: bool, timeout: usize) -> usize {
+/// Rank of a hosting class, 0 (always running, member, day) to 11 (neither, short); `None` if there is no such timeout.
+pub(super) fn rank(always_running: bool, member: bool, timeout: &str) -> Option<usize> {
+    let longer = TIMEOUTS.iter().rev().position(|(name, _)| *name == timeout)?;
     let worse = |flag: bool, by: usize| if flag { 0 } else { by };
-    worse(always_running, 6) + worse(member, 3) + (TIMEOUTS.len() - 1 - timeout)
+    Some(worse(always_running, 6) + worse(member, 3) + longer)
 }
 
 /// Everything that does not depend on licenses: what the site and the project say.
@@ -698,7 +686,7 @@ impl<'a, V: Value<'a>> Rules<'a, V> {
         let mut any_v2 = false;
         if let Some(group) = group {
             let any_index = entries.iter().any(|entry| entry.index_like);
-            let any_boost = entries.iter().any(Entry::is_boost);
+            let any_boost = entries.iter().any(|entry| !entry.regular);
             for pass in 0..3 {
                 if (pass == 0 && !any_index) || (pass == 2 && !any_boost) {
                     continue;
@@ -826,7 +814,7 @@ fn setting_by(amount: f64, k: usize) -> By<'static> {
 }
 
 fn timeout(rank: usize) -> f64 {
-    TIMEOUTS[TIMEOUTS.len() - 1 - rank % TIMEOUTS.len()]
+    TIMEOUTS[TIMEOUTS.len() - 1 - rank % TIMEOUTS.len()].1
 }
 
 /// Cores and GB of a cloud VM that CoCalc knows.
@@ -857,6 +845,11 @@ pub(super) struct Core<V> {
 }
 
 impl<V> Core<V> {
+    /// Whether there are licenses of a hosting class, so that one of the lowest class adds nothing by being there.
+    pub(super) fn has_class(&self) -> bool {
+        self.group.is_some()
+    }
+
     /// Why this entry adds nothing, if so.
     pub(super) fn reason(&self, entries: &[Entry<'_>], i: usize) -> Option<Reason> {
         let entry = entries.get(i).filter(|entry| entry.remains())?;
