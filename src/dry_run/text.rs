@@ -452,13 +452,23 @@ impl Teller<'_> {
     /// Where the number comes from, and how large it may be.
     fn limit_hint(&self, range: &Range, field: QuotaField) -> Option<String> {
         let bound = escape::line(&range.bound).into_owned();
-        let what = match self.explained.decider_of(field)? {
+        let decisive = self.explained.decisive(field);
+        let what = match &decisive.last()?.by {
             Decider::Maximum {
                 name,
                 built_in: false,
             } => format!("max_upgrades.{name}"),
             Decider::Default(_) | Decider::Overcommit(_) => format!("default_quotas for {}", field.name()),
-            Decider::License(id) => format!("the quota of license {}", short_id(&id.to_string_lossy())),
+            Decider::License(_) | Decider::OldLicense(_) => {
+                let licenses = decisive.iter().filter_map(|term| match &term.by {
+                    Decider::License(id) | Decider::OldLicense(id) => Some(short_id(&id.to_string_lossy())),
+                    _ => None,
+                });
+                match &licenses.collect::<Vec<_>>()[..] {
+                    [only] => format!("the quota of license {only}"),
+                    several => format!("the quota of one of the licenses {}", several.join(", ")),
+                }
+            }
             Decider::User(_) | Decider::Setting(_) => format!("the project's own {}", field.name()),
             _ => return Some("change the LimitRange".to_owned()),
         };

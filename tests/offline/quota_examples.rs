@@ -100,7 +100,10 @@ fn run_hook(input: &Json) -> Json {
         site_license: member("site_license"),
         licenses: &licenses(input),
         usage: &usage,
-        now: text(input, "now").unwrap_or("2026-11-24T12:00:00Z").parse().unwrap(),
+        now: text(input, "now")
+            .unwrap_or("2026-11-24T12:00:00Z")
+            .parse()
+            .unwrap(),
         site_settings: settings.as_ref(),
         gate: &|patch| Arc::new(gate_value(patch)),
     })
@@ -254,7 +257,10 @@ fn hook_agrees(rule: &str, count: usize) {
 
 #[test]
 fn a_license_of_upgrades_is_ranked_last_whatever_its_upgrades_say() {
-    hook_agrees("a license of upgrades is ranked last, whatever its upgrades say, ", 38);
+    hook_agrees(
+        "a license of upgrades is ranked last, whatever its upgrades say, ",
+        38,
+    );
 }
 
 #[test]
@@ -267,7 +273,10 @@ fn an_idle_timeout_does_not_stand_for_member_hosting_when_licenses_are_ordered()
 
 #[test]
 fn an_unknown_idle_timeout_comes_first_when_licenses_are_ordered() {
-    hook_agrees("an unknown idle timeout comes first when licenses are ordered, ", 38);
+    hook_agrees(
+        "an unknown idle timeout comes first when licenses are ordered, ",
+        38,
+    );
 }
 
 #[test]
