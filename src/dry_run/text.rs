@@ -166,7 +166,8 @@ impl Teller<'_> {
         }
     }
 
-    /// A cause in one line, without the project: `license "Lab NFS" f3d76abf, operation 2 of 2 (add /spec/volumes/-)`.
+    /// A cause in one line, without the project: `license "Lab NFS" f3d76abf, operation 2 of 2 (add /spec/volumes/-)`,
+    /// or a value of the quota and its calculation.
     pub fn short(&self, problem: &Problem) -> String {
         let Some(first) = problem.blame.first() else {
             return "nobody's patch: the pod is refused without any patch too".to_owned();
@@ -188,7 +189,10 @@ impl Teller<'_> {
                     escape::line(&shown)
                 )
             }
-            Party::Writer(Writer::Quota(field)) => self.quota_head(*field),
+            Party::Writer(Writer::Quota(field)) => match self.explained.quota_value(*field) {
+                Some((_, why)) => format!("{}: {}", self.quota_head(*field), escape::line(&why)),
+                None => self.quota_head(*field),
+            },
             _ => self.party_name(first),
         }
     }
