@@ -120,12 +120,17 @@ impl Teller<'_> {
         lines.0
     }
 
-    /// A problem in one line: the field and the server's words.
+    /// A problem in one line: the field and the server's words, and how a value of the quota comes about.
     pub fn words(&self, problem: &Problem) -> String {
-        let text = match &problem.fault.field {
+        let mut text = match &problem.fault.field {
             Some(field) => format!("{field}: {}", words(problem)),
             None => words(problem),
         };
+        if let Some(Party::Writer(Writer::Quota(field))) = problem.blame.first().map(|blame| &blame.party)
+            && let Some((_, why)) = self.explained.quota_value(*field)
+        {
+            text.push_str(&format!(" ({why})"));
+        }
         escape::line(&text).into_owned()
     }
 
@@ -166,8 +171,7 @@ impl Teller<'_> {
         }
     }
 
-    /// A cause in one line, without the project: `license "Lab NFS" f3d76abf, operation 2 of 2 (add /spec/volumes/-)`,
-    /// or a value of the quota and its calculation.
+    /// A cause in one line, without the project: `license "Lab NFS" f3d76abf, operation 2 of 2 (add /spec/volumes/-)`.
     pub fn short(&self, problem: &Problem) -> String {
         let Some(first) = problem.blame.first() else {
             return "nobody's patch: the pod is refused without any patch too".to_owned();
@@ -189,10 +193,7 @@ impl Teller<'_> {
                     escape::line(&shown)
                 )
             }
-            Party::Writer(Writer::Quota(field)) => match self.explained.quota_value(*field) {
-                Some((_, why)) => format!("{}: {}", self.quota_head(*field), escape::line(&why)),
-                None => self.quota_head(*field),
-            },
+            Party::Writer(Writer::Quota(field)) => self.quota_head(*field),
             _ => self.party_name(first),
         }
     }

@@ -18,7 +18,7 @@ use crate::{
 
 use super::{escape, yaml};
 
-/// What is needed to name writers: the site, a rendered project, and who decided its quota.
+/// What is needed to name writers: the site, a rendered project, and how its quota is calculated.
 pub struct Explained<'a> {
     site: &'a Site,
     rendered: &'a Rendered,
@@ -129,7 +129,7 @@ impl<'a> Explained<'a> {
                 built_in: false,
             } => format!("max_upgrades.{name}"),
             Decider::Maximum { name, built_in: true } => format!("built-in maximum of {name}"),
-            Decider::Overcommit(name) => format!("default_quotas.{name}"),
+            Decider::Overcommit(name) => (*name).to_owned(),
             Decider::Minimum => "the built-in minimum".to_owned(),
             Decider::PayAsYouGo => "pay as you go".to_owned(),
         }

@@ -143,12 +143,15 @@ impl<'a> Tracked<'a> {
         }
     }
 
-    /// Whether a site's setting is an operand already: the share of the default limit is of no interest beside that
-    /// of a limit which is at least the default.
-    fn names(&self, step: &Step<'a>) -> bool {
-        let setting = matches!(step.by, By::Default(_) | By::Overcommit(_));
-        let same = |own: &Step<'a>| own.by == step.by && same(own.amount, step.amount);
-        setting && self.steps.iter().any(same)
+    /// Whether it has an operand that counts and that the other does not have. The share of the default limit is of no
+    /// interest beside that of a limit which is compared with the default itself.
+    fn says_more_than(&self, other: &Self) -> bool {
+        let is_known = |step: &Step<'a>| {
+            let same = |known: &Step<'a>| known.by == step.by && same(known.amount, step.amount);
+            matches!(step.by, By::Default(_) | By::Overcommit(_)) && other.steps.iter().any(same)
+        };
+        let mut steps = self.steps.iter().filter(|step| step.how != How::Rounded);
+        steps.any(|step| step.amount != 0.0 && !is_known(step))
     }
 
     /// Who had the last word.
@@ -241,17 +244,16 @@ impl<'a> Value<'a> for Tracked<'a> {
         self
     }
 
-    fn raise(&mut self, other: Self) {
+    fn raise(&mut self, mut other: Self) {
         let value = max(self.value, other.value);
-        let loser = if same(value, self.value) {
-            other
-        } else {
-            std::mem::replace(self, other)
-        };
-        let mut its = loser.steps.iter().filter(|step| step.how != How::Rounded);
-        let says_more = its.any(|step| step.amount != 0.0 && !self.names(step));
-        if says_more {
-            self.step(How::Compared, loser, value);
+        // Of equals the one that says more goes on.
+        let equal = same(self.value, other.value);
+        let less = !self.says_more_than(&other) && other.says_more_than(self);
+        if !same(value, self.value) || (equal && less) {
+            std::mem::swap(self, &mut other);
+        }
+        if other.says_more_than(self) {
+            self.step(How::Compared, other, value);
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A port of CoCalc's public `quota.ts`, to the last bit of a double: the result goes into the Pod, and admins
 //! ask why a project got what it got. So the same code runs on plain doubles ([`quota`], fast enough for the
-//! license hook, which asks twice per license and project) and on doubles that remember who decided them
+//! license hook, which asks twice per license and project) and on doubles that note how they came about
 //! ([`explain`]).
 //!
 //! In words: defaults and the project's own settings are a floor; upgrades by users and old (v1) licenses add
@@ -219,7 +219,7 @@ pub fn quota(input: &Input<'_>) -> Result<Computed, QuotaError> {
     Ok(core.finish(&entries, input))
 }
 
-/// Computes a project's quota and who decided each of its values.
+/// Computes a project's quota and the calculation behind each of its values.
 ///
 /// # Errors
 /// As [`quota`].

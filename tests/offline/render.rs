@@ -672,6 +672,27 @@ fn assumptions_change_how_the_quota_meets_the_pod() {
 }
 
 #[test]
+fn the_explanation_shows_the_calculation_of_a_quota_value_with_all_its_licenses() {
+    let site = site(&json!([
+        license(A, "Lab", &json!({"ram": 3})),
+        license(B, "big", &json!({"ram": 16})),
+    ]));
+    render(&site, &["--explain"])
+        .code(0)
+        .prints(&format!(
+            "\n# quota        memory_limit = 16000 MB: licenses {} 3000 + {} 16000 = 19000,\n#              capped by \
+             max_upgrades.memory 16000 (built-in); above built-in 1000\n",
+            &A[..8],
+            &B[..8]
+        ))
+        .prints(&format!(
+            "# quota memory_limit: {} + {}, capped by built-in maximum of memory\n",
+            &A[..8],
+            &B[..8]
+        ));
+}
+
+#[test]
 fn the_explanation_in_json_names_every_writer() {
     let site = site(&json!([license(
         A,
@@ -701,8 +722,12 @@ fn the_explanation_in_json_names_every_writer() {
         (&json!("quota"), &json!("memory_limit"))
     );
     assert_eq!(
-        (&memory["source"]["by"], &memory["source"]["id"]),
-        (&json!("license"), &json!(A))
+        memory["source"],
+        json!({"by": "license", "id": A, "how": "base", "amount": 3000, "value": 3000})
+    );
+    assert_eq!(
+        memory["calculation"],
+        json!([memory["source"], {"by": "builtin", "how": "compared", "amount": 1000, "value": 3000}])
     );
     assert_eq!(
         of("/metadata/labels/mine"),

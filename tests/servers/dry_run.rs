@@ -87,7 +87,7 @@ fn the_picture_of_two_licenses_and_a_quota_value_is_drawn() {
     .says("\"/extra\" is taken by volumeMounts[6]:\n")
     .says("license \"storage extra read-only\" 0b5e91c2,\n")
     .says(
-        "\n2  quota memory_limit = 16000 MB\n     licenses storage extra 5e0a9e17 1000 + storage extra read-only 0b5e91c2",
+        "\n2  quota memory_limit = 16000 MB\n     licenses storage extra read-only 0b5e91c2 1000 + storage extra 5e0a9e17\n",
     )
     .says("16000Mi > 8Gi")
     .says("hint  lower max_upgrades.memory to what 8Gi allows, or raise the LimitRange");
@@ -220,8 +220,8 @@ fn a_fault_of_the_quota_is_said_to_be_one_with_its_calculation_that_names_every_
     run_in("limited", &Sandbox::new(), &["--example", "--all"])
         .code(1)
         .says(
-            "quota memory_limit = 16000 MB: licenses storage extra 5e0a9e17 1000 + big 77aa10b4 16000 + patch1 f3d76abf \
-             1000 = 18000, capped by max_upgrades.memory 16000; above default 1000\n",
+            "quota memory_limit = 16000 MB\n  16000Mi > 8Gi (licenses storage extra 5e0a9e17 1000 + big 77aa10b4 16000 +\n    \
+             patch1 f3d76abf 1000 = 18000, capped by max_upgrades.memory 16000; above\n    default 1000)\n",
         );
 }
 
