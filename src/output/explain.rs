@@ -77,13 +77,15 @@ impl<'a> Explained<'a> {
     fn deciders(&self, field: QuotaField) -> String {
         let mut text = String::new();
         for term in self.decisive(field) {
+            if term.how == How::Raised {
+                // What came before is less than this.
+                text.clear();
+            }
             text.push_str(match term.how {
                 _ if text.is_empty() => ": ",
-                How::Added => " + ",
                 How::Capped => ", capped by ",
                 How::Divided => ", divided by ",
-                How::Raised => ", raised to ",
-                How::Base | How::Compared | How::Rounded => ", ",
+                _ => " + ",
             });
             text.push_str(&self.decider_text(&term.by));
         }
@@ -130,7 +132,7 @@ impl<'a> Explained<'a> {
             } => format!("max_upgrades.{name}"),
             Decider::Maximum { name, built_in: true } => format!("built-in maximum of {name}"),
             Decider::Overcommit(name) => (*name).to_owned(),
-            Decider::Minimum => "the built-in minimum".to_owned(),
+            Decider::Minimum => "built-in minimum".to_owned(),
             Decider::PayAsYouGo => "pay as you go".to_owned(),
         }
     }

@@ -679,17 +679,12 @@ fn the_explanation_shows_the_calculation_of_a_quota_value_with_all_its_licenses(
     ]));
     render(&site, &["--explain"])
         .code(0)
-        .prints(&format!(
-            "\n# quota        memory_limit = 16000 MB: licenses {} 3000 + {} 16000 = 19000,\n#              capped by \
-             max_upgrades.memory 16000 (built-in); above built-in 1000\n",
-            &A[..8],
-            &B[..8]
-        ))
-        .prints(&format!(
-            "# quota memory_limit: {} + {}, capped by built-in maximum of memory\n",
-            &A[..8],
-            &B[..8]
-        ));
+        .prints(
+            "\n# quota        memory_limit = 16000 MB: licenses 0a000000 3000 + 0b000000 16000\n#              = 19000, \
+             capped by max_upgrades.memory 16000 (built-in); above\n#              default 1000\n",
+        )
+        .prints("# quota memory_limit: 0a000000 + 0b000000, capped by built-in maximum of memory\n")
+        .prints("# quota cpu_request: built-in minimum\n");
 }
 
 #[test]
@@ -727,7 +722,7 @@ fn the_explanation_in_json_names_every_writer() {
     );
     assert_eq!(
         memory["calculation"],
-        json!([memory["source"], {"by": "builtin", "how": "compared", "amount": 1000, "value": 3000}])
+        json!([memory["source"], {"by": "default", "id": "default_quotas.mem", "how": "compared", "amount": 1000, "value": 3000}])
     );
     assert_eq!(
         of("/metadata/labels/mine"),
