@@ -240,11 +240,12 @@ pub fn hook(input: &HookInput<'_>) -> Result<Judged, HookError> {
             if without.unchanged_by(&with, &held, input.gate) {
                 verdict.state = State::Ineffective;
                 verdict.reason = with.reason(&held, held.len() - 1);
-                // It stays in the map without its quota, and what has none is of the lowest hosting class: where
-                // there was no class yet, boosts of that one count from now on.
+                // It stays in the map without its quota, and what has none is of the lowest hosting class. It gives
+                // nothing itself, but boosts of that class count from now on, if there was no class yet.
                 held.pop();
+                let boosted = !without.has_class() && held.iter().any(Entry::is_boost);
                 held.push(Entry::new(candidate.id, &effectless));
-                before = without.has_class().then_some(without);
+                before = (!boosted).then_some(without);
                 status(verdict.state, verdict.reason.map(Reason::as_str))
             } else {
                 before = Some(with);

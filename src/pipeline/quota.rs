@@ -524,6 +524,11 @@ impl<'a> Entry<'a> {
         self.remains() && self.rank == group && (self.regular || self.boost)
     }
 
+    /// Whether it only adds to another license.
+    pub(super) fn is_boost(&self) -> bool {
+        !self.regular
+    }
+
     /// Whether the license has operations that CoCalc would use.
     fn has_operations(&self, gate: &GateOf<'_>) -> bool {
         self.patch
@@ -692,7 +697,7 @@ impl<'a, V: Value<'a>> Rules<'a, V> {
         let mut any_v2 = false;
         if let Some(group) = group {
             let any_index = entries.iter().any(|entry| entry.index_like);
-            let any_boost = entries.iter().any(|entry| !entry.regular);
+            let any_boost = entries.iter().any(Entry::is_boost);
             for pass in 0..3 {
                 if (pass == 0 && !any_index) || (pass == 2 && !any_boost) {
                     continue;
@@ -855,7 +860,7 @@ pub(super) struct Core<V> {
 }
 
 impl<V> Core<V> {
-    /// Whether there are licenses of a hosting class, so that one of the lowest class adds nothing by being there.
+    /// Whether there is a license of any hosting class.
     pub(super) fn has_class(&self) -> bool {
         self.group.is_some()
     }
