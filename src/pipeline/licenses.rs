@@ -505,6 +505,30 @@ mod tests {
     }
 
     #[test]
+    fn a_boost_without_effect_makes_the_class_to_which_boosts_before_and_after_it_belong() {
+        const C: &str = "0c000000-0000-4000-8000-00000000000c";
+        let patch = r#"{"boost": true, "ram": 4, "patch": "[{\"op\": \"remove\", \"path\": \"/a\"}]"}"#;
+        let rows = [
+            license(A, None, patch),
+            license(B, None, r#"{"boost": true}"#),
+            license(C, None, r#"{"boost": true}"#),
+        ];
+        let judged = judge(&holding(&[A, B, C]), rows, 0);
+        let states = judged
+            .verdicts
+            .iter()
+            .map(|verdict| (verdict.state, verdict.reason));
+        assert_eq!(
+            states.collect::<Vec<_>>(),
+            [
+                (State::Active, None),
+                (State::Ineffective, Some(Reason::HostingIncompatible)),
+                (State::Ineffective, None),
+            ]
+        );
+    }
+
+    #[test]
     fn what_has_no_license_row_stays_as_it_is_stored() {
         let stored = parse(&format!(r#"{{"{A}": {{"quota": {{"ram": 4}}}}, "x": {{}}}}"#)).unwrap();
         let judged = judge(&stored, [], 0);
