@@ -527,7 +527,9 @@ impl Writer<'_> {
                 How::Added => {
                     let (sign, amount) = match (previous, &term.amount) {
                         (Some(previous), _) if !previous.how.sums() => ("; plus ", term.amount.clone()),
-                        (_, Json::Number(amount)) if *amount < 0.0 => (" - ", Json::Number(-amount)),
+                        (_, Json::Number(amount)) if *amount < 0.0 && term.with.is_empty() => {
+                            (" - ", Json::Number(-amount))
+                        }
                         _ => (" + ", term.amount.clone()),
                     };
                     text.push_str(sign);
@@ -771,6 +773,22 @@ mod tests {
             why(&above, "memory_limit"),
             "settings.memory 16000; above default 1000; plus (upgrade of user 22222222 20000, capped by \
              max_upgrades.memory 16000 (built-in) - default 1000 = 15000) = 31000"
+        );
+    }
+
+    #[test]
+    fn what_doubles_add_up_to_in_another_order_stands_in_parentheses() {
+        let users =
+            r#"{"22222222-a": {"upgrades": {"cores": -1}}, "33333333-a": {"upgrades": {"cores": 1e-7}}}"#;
+        assert_eq!(
+            why(&decided("{}", "{}", "{}", users, "{}"), "cpu_limit"),
+            "built-in 1 + (upgrades of users 22222222 -1 + 33333333 1e-7 = -0.9999999) = 9.999999994736442e-8"
+        );
+        let users =
+            r#"{"22222222-a": {"upgrades": {"cores": 1}}, "33333333-a": {"upgrades": {"cores": -0.5}}}"#;
+        assert_eq!(
+            why(&decided("{}", "{}", "{}", users, "{}"), "cpu_limit"),
+            "built-in 1 + upgrades of users 22222222 1 - 33333333 0.5 = 1.5"
         );
     }
 

@@ -188,7 +188,7 @@ const UPGRADES: &[(&str, &[f64])] = &[
         "memory",
         &[-500.0, 0.0, 400.0, 1000.25, 1500.75, 4000.0, 20_000.0],
     ),
-    ("cores", &[0.0, 0.1, 0.2, 0.7, 1.0, 2.0, 8.0]),
+    ("cores", &[-1.0, 1e-7, 0.0, 0.1, 0.2, 0.7, 1.0, 2.0, 8.0]),
     ("mintime", &[0.0, 600.0, 7200.0, 9_999_999.0]),
 ];
 const DEFAULTS: &[(&str, &[f64])] = &[
@@ -294,9 +294,11 @@ fn compute(how: &str, a: f64, b: f64, flag: bool) -> f64 {
         "divided" => a / b,
         "rounded" => b,
         _ if a.is_nan() || b.is_nan() => f64::NAN,
-        "added" | "compared" | "raised" => a.max(b),
         "capped" => a.min(b),
-        other => unreachable!("{other}"),
+        how => {
+            assert!(matches!(how, "added" | "compared" | "raised"), "{how}");
+            a.max(b)
+        }
     }
 }
 
