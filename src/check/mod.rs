@@ -285,6 +285,7 @@ fn license_states(site: &Site, judged: &Judged, findings: &mut Vec<Finding>) {
             State::Exhausted => ("license-exhausted", Severity::Warning),
             State::Expired => ("license-expired", Severity::Warning),
             State::Future => ("license-not-yet-active", Severity::Warning),
+            State::Unjudged => ("license-not-judged", Severity::Warning),
             State::Orphan => ("license-orphan", Severity::Warning),
             State::NotAUuid => ("license-not-a-uuid", Severity::Warning),
             State::Ineffective => ("license-ineffective", Severity::Warning),
@@ -304,7 +305,7 @@ fn license_states(site: &Site, judged: &Judged, findings: &mut Vec<Finding>) {
         let told = judged
             .verdicts
             .iter()
-            .any(|v| v.license == *id && v.state != State::Active && v.state != State::Orphan);
+            .any(|v| v.license == *id && v.state != State::Active && !v.stored_in_force);
         if told {
             continue;
         }

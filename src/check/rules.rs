@@ -97,6 +97,13 @@ const RULES: &[Rule] = &[
         "activates: null",
     ),
     rule_of(
+        "license-not-judged",
+        Severity::Warning,
+        Subject::License,
+        "The license's boost is neither true nor false, so CoCalc never judges it: what the project holds stays.",
+        "quota: {boost: 1}",
+    ),
+    rule_of(
         "license-orphan",
         Severity::Warning,
         Subject::License,

@@ -1,4 +1,4 @@
-//! `quota`: the computed quota, each value and who decided it.
+//! `quota`: the computed quota, each value and how it is calculated.
 
 use std::{collections::HashMap, io::Write as _, sync::Arc};
 
@@ -20,11 +20,15 @@ use super::{
     sources::{SourceArgs, WhatIfArgs, site},
 };
 
-/// Show the quota that CoCalc computes for a project, and who decided each value
+/// Show the quota that CoCalc computes for a project, and how it calculates each value
 ///
 /// Judges the project's licenses as CoCalc's license hook does at the next start, and computes the quota from
 /// them, from the users' upgrades, the project's settings and the site's settings. Amounts of memory and disk
 /// are in MB, CPU in cores, times in seconds.
+///
+/// WHY is the calculation as CoCalc does it, from the first step to the last. The quotas of licenses of one hosting
+/// class are added to each other and capped; upgrades of users and old licenses are added to the default. The larger
+/// result counts, and the smaller one follows after "above".
 ///
 /// Exit codes: 0 done; 1 CoCalc would drop the patch that is assumed; 2 wrong usage or input, or no source of
 /// projects.

@@ -120,12 +120,17 @@ impl Teller<'_> {
         lines.0
     }
 
-    /// A problem in one line: the field and the server's words.
+    /// A problem in one line: the field and the server's words, and how a value of the quota comes about.
     pub fn words(&self, problem: &Problem) -> String {
-        let text = match &problem.fault.field {
+        let mut text = match &problem.fault.field {
             Some(field) => format!("{field}: {}", words(problem)),
             None => words(problem),
         };
+        if let Some(Party::Writer(Writer::Quota(field))) = problem.blame.first().map(|blame| &blame.party)
+            && let Some((_, why)) = self.explained.quota_value(*field)
+        {
+            text.push_str(&format!(" ({why})"));
+        }
         escape::line(&text).into_owned()
     }
 
@@ -452,13 +457,23 @@ impl Teller<'_> {
     /// Where the number comes from, and how large it may be.
     fn limit_hint(&self, range: &Range, field: QuotaField) -> Option<String> {
         let bound = escape::line(&range.bound).into_owned();
-        let what = match self.explained.decider_of(field)? {
+        let decisive = self.explained.decisive(field);
+        let what = match &decisive.last()?.by {
             Decider::Maximum {
                 name,
                 built_in: false,
             } => format!("max_upgrades.{name}"),
             Decider::Default(_) | Decider::Overcommit(_) => format!("default_quotas for {}", field.name()),
-            Decider::License(id) => format!("the quota of license {}", short_id(&id.to_string_lossy())),
+            Decider::License(_) | Decider::OldLicense(_) => {
+                let licenses = decisive.iter().filter_map(|term| match &term.by {
+                    Decider::License(id) | Decider::OldLicense(id) => Some(short_id(&id.to_string_lossy())),
+                    _ => None,
+                });
+                match &licenses.collect::<Vec<_>>()[..] {
+                    [only] => format!("the quota of license {only}"),
+                    several => format!("the quota of one of the licenses {}", several.join(", ")),
+                }
+            }
             Decider::User(_) | Decider::Setting(_) => format!("the project's own {}", field.name()),
             _ => return Some("change the LimitRange".to_owned()),
         };

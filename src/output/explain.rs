@@ -5,20 +5,20 @@ use std::{borrow::Cow, collections::HashMap, fmt::Write as _};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    json::JsString,
+    json::{JsString, Json},
     json_patch::Gate,
     pipeline::{
         Rendered, Site,
         licenses::State,
         provenance::{Entry, QuotaField, Writer, field_path, pointer},
-        quota::{Decided, Decider, Link},
+        quota::{Decided, Decider, How, Term, terms_json},
     },
     snapshot::OnPatchError,
 };
 
 use super::{escape, yaml};
 
-/// What is needed to name writers: the site, a rendered project, and who decided its quota.
+/// What is needed to name writers: the site, a rendered project, and how its quota is calculated.
 pub struct Explained<'a> {
     site: &'a Site,
     rendered: &'a Rendered,
@@ -67,46 +67,50 @@ impl<'a> Explained<'a> {
         self.site.license(id).map_or("", |license| &license.title)
     }
 
-    /// The link of the chain that decided a value of the quota.
-    fn decider(&self, field: QuotaField) -> Option<&Link> {
-        self.decided.as_ref()?.chain(field.name()).last()
+    /// The steps that have a say in a value of the quota, first to last.
+    pub fn decisive(&self, field: QuotaField) -> Vec<&Term> {
+        let decided = self.decided.as_ref();
+        decided.map_or_else(Vec::new, |decided| decided.decisive(field.name()))
     }
 
-    /// Who decided, in a few words: the last of the chain, or all licenses that add up to it.
-    fn deciders(&self, field: QuotaField) -> Option<String> {
-        let chain = self.decided.as_ref()?.chain(field.name());
-        let last = chain.last()?;
-        let adding = chain
-            .iter()
-            .rev()
-            .take_while(|link| link.by.kind() == last.by.kind())
-            .count();
-        let links = chain.get(chain.len().saturating_sub(adding)..)?;
-        Some(
-            links
-                .iter()
-                .map(|link| self.decider_text(&link.by))
-                .collect::<Vec<_>>()
-                .join(" + "),
-        )
+    /// Who has a say in a value of the quota, without the amounts, which the header gives.
+    fn deciders(&self, field: QuotaField) -> String {
+        let mut text = String::new();
+        for term in self.decisive(field) {
+            if term.how == How::Raised {
+                // What came before is less than this.
+                text.clear();
+            }
+            text.push_str(match term.how {
+                _ if text.is_empty() => ": ",
+                How::Capped => ", capped by ",
+                How::Divided => ", divided by ",
+                _ => " + ",
+            });
+            text.push_str(&self.decider_text(&term.by));
+        }
+        text
     }
 
-    /// Who decided a value of the quota last.
-    pub fn decider_of(&self, field: QuotaField) -> Option<&Decider> {
-        self.decider(field).map(|link| &link.by)
-    }
-
-    /// A value of the quota with its unit, and the chain of those who decided it.
+    /// A value of the quota with its unit, and its calculation.
     pub fn quota_value(&self, field: QuotaField) -> Option<(String, String)> {
+        let title = |id: &JsString| Some(self.title(&id.to_string_lossy()).to_owned());
+        self.quota_line(field, &title)
+    }
+
+    fn quota_line(
+        &self,
+        field: QuotaField,
+        title: &dyn Fn(&JsString) -> Option<String>,
+    ) -> Option<(String, String)> {
         let decided = self.decided.as_ref()?;
-        let value = decided.chain(field.name()).last()?.value.stringify();
+        let value = decided.calculation(field.name()).last()?.value.stringify();
         let unit = match field {
             QuotaField::CpuRequest | QuotaField::CpuLimit => " cores",
             QuotaField::MemoryRequest | QuotaField::MemoryLimit => " MB",
             _ => "",
         };
-        let title = |id: &JsString| Some(self.title(&id.to_string_lossy()).to_owned());
-        Some((format!("{value}{unit}"), decided.why(field.name(), &title)))
+        Some((format!("{value}{unit}"), decided.why(field.name(), title)))
     }
 
     /// Whether this is the license of `--patch` or `--quota`, which exists nowhere else.
@@ -117,7 +121,7 @@ impl<'a> Explained<'a> {
 
     fn decider_text(&self, by: &Decider) -> String {
         match by {
-            Decider::License(id) => self.short(&id.to_string_lossy()).to_owned(),
+            Decider::License(id) | Decider::OldLicense(id) => self.short(&id.to_string_lossy()).to_owned(),
             Decider::User(id) => format!("user upgrade {}", id.to_string_lossy()),
             Decider::Setting(name) => format!("project settings.{name}"),
             Decider::Default(_) => "site default".to_owned(),
@@ -127,7 +131,7 @@ impl<'a> Explained<'a> {
                 built_in: false,
             } => format!("max_upgrades.{name}"),
             Decider::Maximum { name, built_in: true } => format!("built-in maximum of {name}"),
-            Decider::Overcommit(name) => format!("site default {name}"),
+            Decider::Overcommit(name) => (*name).to_owned(),
             Decider::Minimum => "built-in minimum".to_owned(),
             Decider::PayAsYouGo => "pay as you go".to_owned(),
         }
@@ -210,8 +214,12 @@ impl<'a> Explained<'a> {
                 .collect(),
             Writer::Quota(field) => {
                 let mut map = object(json!({"by": "quota", "field": field.name()}));
-                if let Some(link) = self.decider(*field) {
-                    map.insert("source".to_owned(), link_json(link));
+                if let Some(decided) = &self.decided {
+                    let value = |json: &Json| json.to_value().unwrap_or_default();
+                    let source = self.decisive(*field).last().map(|term| value(&term.to_json()));
+                    map.extend(source.map(|source| ("source".to_owned(), source)));
+                    let calculation = terms_json(decided.calculation(field.name()));
+                    map.insert("calculation".to_owned(), value(&calculation));
                 }
                 vec![map]
             }
@@ -235,10 +243,7 @@ impl<'a> Explained<'a> {
                 let s = if names.len() > 1 { "s" } else { "" };
                 format!("placeholder{s} {}", names.join(", "))
             }
-            Writer::Quota(field) => match self.deciders(*field) {
-                Some(deciders) => format!("quota {}: {deciders}", field.name()),
-                None => format!("quota {}", field.name()),
-            },
+            Writer::Quota(field) => format!("quota {}{}", field.name(), self.deciders(*field)),
             Writer::Operation { patch, operation } => {
                 let of = self.rendered.patches.get(*patch)?;
                 let op = of.operations().get(*operation)?.op();
@@ -301,6 +306,14 @@ impl<'a> Explained<'a> {
             .filter(|patch| !told.contains(&patch.license))
         {
             lines.add(self.short(&patch.license), &self.license_line(&patch.license));
+        }
+        for field in QuotaField::ALL {
+            let wrote = |entry: &Entry| !entry.removed && entry.by == Writer::Quota(field);
+            if self.entries.iter().any(wrote)
+                && let Some((value, why)) = self.quota_line(field, &|_| None)
+            {
+                lines.add("quota", &format!("{} = {value}: {why}", field.name()));
+            }
         }
         for entry in self.entries.iter().filter(|entry| entry.removed) {
             if let Writer::Operation { patch, operation } = entry.by {
@@ -389,17 +402,6 @@ impl<'a> Explained<'a> {
         }
         Table(marks)
     }
-}
-
-/// `{"by", "id"?, "value"}`
-fn link_json(link: &Link) -> Value {
-    let mut map = Map::new();
-    map.insert("by".to_owned(), Value::from(link.by.kind()));
-    if let Some(id) = link.by.id() {
-        map.insert("id".to_owned(), Value::from(id.to_string_lossy()));
-    }
-    map.insert("value".to_owned(), link.value.to_value().unwrap_or_default());
-    Value::Object(map)
 }
 
 struct Table(HashMap<String, String>);

@@ -4,14 +4,16 @@
 //! verdict and a copy of the license's quota in `projects.site_license`. The quota function reads that copy
 //! alone. So an admin's question "why does this license do nothing?" is answered here (CoCalc's
 //! `site-license/hook.ts`), oddities included: run limit 0 means "used up", a license without an activation date
-//! is not active yet, and the copy of a deleted license stays in force.
+//! is not active yet, and the copies of a deleted license and of a boost that is neither `true` nor `false` stay
+//! in force.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use jiff::Timestamp;
 
 use super::{
-    quota::{Core, Entry, GateOf, Input, QuotaError, Reason, Rules, UPGRADES, member},
+    coerce,
+    quota::{Core, Entry, GateOf, Input, QuotaError, Reason, Rules, UPGRADES, member, rank},
     settings::SiteSettings,
 };
 use crate::{
@@ -73,7 +75,7 @@ pub struct Verdict {
     pub activates: Option<Timestamp>,
     /// When it ends.
     pub expires: Option<Timestamp>,
-    /// Whether the project holds a copy of a quota that stays in force; only for what has no license row.
+    /// Whether the project holds a copy of a quota that stays in force; only for what is not judged.
     pub stored_in_force: bool,
 }
 
@@ -90,6 +92,9 @@ pub enum State {
     Expired,
     /// It has not begun.
     Future,
+    /// Its `boost` is neither `true` nor `false`, so that CoCalc never judges it; what is stored in the project
+    /// stays.
+    Unjudged,
     /// There is no such license any more; what is stored in the project stays.
     Orphan,
     /// The key is no UUID; CoCalc passes over it and what is stored stays.
@@ -105,6 +110,7 @@ impl State {
             Self::Exhausted => "exhausted",
             Self::Expired => "expired",
             Self::Future => "future",
+            Self::Unjudged => "not judged",
             Self::Orphan => "orphan",
             Self::NotAUuid => "not a UUID",
         }
@@ -157,6 +163,10 @@ impl fmt::Display for Verdict {
                 Some(activates) => write!(f, "activates {activates}"),
                 None => write!(f, "no activation date: CoCalc treats it as not yet active"),
             },
+            State::Unjudged => write!(
+                f,
+                "quota.boost is neither true nor false, and CoCalc never judges such a license; {left}"
+            ),
             State::Orphan => write!(f, "no such license; {left}"),
             State::NotAUuid => write!(f, "not a UUID, CoCalc passes over it; {left}"),
         }
@@ -174,40 +184,32 @@ pub fn hook(input: &HookInput<'_>) -> Result<Judged, HookError> {
             verdicts: Vec::new(),
         });
     };
-    let mut candidates = Vec::new();
-    let mut verdicts: Vec<(JsString, Verdict)> = Vec::with_capacity(stored.len());
-    for (id, value) in input.site_license.members() {
-        let row = id
-            .as_str()
-            .filter(|id| is_uuid(id))
-            .map(|id| input.licenses.get(id));
-        let mut verdict = Verdict {
+    let mut verdicts = Vec::with_capacity(stored.len());
+    let mut rows = Vec::new();
+    for (at, (id, value)) in input.site_license.members().into_iter().enumerate() {
+        let uuid = id.as_str().filter(|id| is_uuid(id));
+        let row = uuid.and_then(|id| input.licenses.get(id));
+        rows.extend(row.map(|license| Candidate {
+            at,
+            id,
+            license,
+            entry: entry_of(license),
+        }));
+        verdicts.push(Verdict {
             license: id.clone(),
-            state: State::Active,
+            // Until it is judged.
+            state: match (uuid, row) {
+                (None, _) => State::NotAUuid,
+                (Some(_), None) => State::Orphan,
+                (Some(_), Some(_)) => State::Unjudged,
+            },
             reason: None,
             usage: None,
             run_limit: None,
             activates: None,
             expires: None,
-            stored_in_force: false,
-        };
-        match row {
-            Some(Some(license)) => candidates.push(Candidate {
-                at: verdicts.len(),
-                id,
-                license,
-                entry: entry_of(license),
-            }),
-            other => {
-                verdict.state = if other.is_some() {
-                    State::Orphan
-                } else {
-                    State::NotAUuid
-                };
-                verdict.stored_in_force = grants_something(value);
-            }
-        }
-        verdicts.push((id.clone(), verdict));
+            stored_in_force: grants_something(value),
+        });
     }
 
     let rules = Rules::<f64>::new(&Input {
@@ -219,45 +221,44 @@ pub fn hook(input: &HookInput<'_>) -> Result<Judged, HookError> {
         gate: input.gate,
     });
     let mut judged = stored.as_ref().clone();
-    let mut accepted: Vec<Entry<'_>> = Vec::new();
+    let effectless = status(State::Ineffective, None);
+    let mut held: Vec<Entry<'_>> = Vec::new();
     let mut before: Option<Core<f64>> = None;
-    for Candidate {
-        at,
-        id,
-        license,
-        entry: new,
-    } in in_order(&candidates)
-    {
-        let Some((_, verdict)) = verdicts.get_mut(*at) else {
+    for candidate in in_order(rows.iter().collect()) {
+        let Some(verdict) = verdicts.get_mut(candidate.at) else {
             continue;
         };
-        verdict.state = state_by_itself(license, input, verdict);
+        verdict.stored_in_force = false;
+        verdict.state = state_by_itself(candidate.license, input, verdict);
         let stored_entry = if verdict.state == State::Active {
             let without = match before.take() {
                 Some(core) => core,
-                None => rules.decide(&accepted)?,
+                None => rules.decide(&held)?,
             };
-            accepted.push(Entry::new(id, new));
-            let with = rules.decide(&accepted)?;
-            let i = accepted.len() - 1;
-            if without.unchanged_by(&with, &accepted, input.gate) {
+            held.push(Entry::new(candidate.id, &candidate.entry));
+            let with = rules.decide(&held)?;
+            if without.unchanged_by(&with, &held, input.gate) {
                 verdict.state = State::Ineffective;
-                verdict.reason = with.reason(&accepted, i);
-                accepted.pop();
-                before = Some(without);
+                verdict.reason = with.reason(&held, held.len() - 1);
+                // It stays in the map without its quota, and what has none is of the lowest hosting class. It gives
+                // nothing itself, but boosts of that class count from now on, if there was no class yet.
+                held.pop();
+                let boosted = !without.has_class() && held.iter().any(Entry::is_boost);
+                held.push(Entry::new(candidate.id, &effectless));
+                before = (!boosted).then_some(without);
                 status(verdict.state, verdict.reason.map(Reason::as_str))
             } else {
                 before = Some(with);
-                with_status(new)
+                with_status(&candidate.entry)
             }
         } else {
             status(verdict.state, Some(verdict.state.as_str()))
         };
-        judged.insert((*id).clone(), stored_entry);
+        judged.insert(candidate.id.clone(), stored_entry);
     }
     Ok(Judged {
         site_license: Json::Map(Arc::new(judged)),
-        verdicts: verdicts.into_iter().map(|(_, verdict)| verdict).collect(),
+        verdicts,
     })
 }
 
@@ -271,9 +272,9 @@ struct Candidate<'a> {
 
 /// The order in which the hook judges: dedicated VMs, dedicated disks, regular licenses by hosting class, boosts
 /// by hosting class. CoCalc deletes from the list while it walks it, so of two neighbours that are both for a
-/// VM (or both for a disk) the second is passed over and judged with the regular ones.
-fn in_order<'e, 'a>(candidates: &'e [Candidate<'a>]) -> Vec<&'e Candidate<'a>> {
-    let mut rest: Vec<&Candidate<'_>> = candidates.iter().collect();
+/// VM (or both for a disk) the second is passed over and judged with the regular ones. It picks the regular ones
+/// and the boosts by `=== false` and `=== true`: a license whose `boost` is anything else is in neither.
+fn in_order<'e, 'a>(mut rest: Vec<&'e Candidate<'a>>) -> Vec<&'e Candidate<'a>> {
     let mut order = Vec::with_capacity(rest.len());
     let is_vm = |candidate: &Candidate<'_>| {
         member(&candidate.license.quota, "dedicated_vm").is_some_and(|vm| *vm != Json::Bool(false))
@@ -290,16 +291,27 @@ fn in_order<'e, 'a>(candidates: &'e [Candidate<'a>]) -> Vec<&'e Candidate<'a>> {
             !taken
         });
     }
-    let mut ranked: Vec<(bool, usize, &Candidate<'_>)> = rest
+    let mut ranked: Vec<(bool, Option<usize>, &Candidate<'_>)> = rest
         .into_iter()
-        .map(|candidate| {
-            let entry = Entry::new(candidate.id, &candidate.entry);
-            (entry.is_boost(), entry.rank(), candidate)
+        .filter_map(|candidate| {
+            let quota = &candidate.license.quota;
+            let boost = member(quota, "boost").map_or(Some(false), Json::as_bool)?;
+            Some((boost, class_of_row(quota), candidate))
         })
         .collect();
-    ranked.sort_by_key(|(boost, rank, _)| (*boost, *rank));
+    ranked.sort_by_key(|(boost, class, _)| (*boost, *class));
     order.extend(ranked.into_iter().map(|(_, _, candidate)| candidate));
     order
+}
+
+/// The hosting class by which the hook orders licenses. It looks it up as the row of the table says it, so that an
+/// idle timeout does not make it member hosting, as it does in the quota function, `upgrades` say nothing, and a
+/// timeout that CoCalc does not know makes a class that is not in its list: `None`, which comes first.
+fn class_of_row(quota: &Json) -> Option<usize> {
+    let is_true = |name| member(quota, name) == Some(&Json::Bool(true));
+    let timeout = member(quota, "idle_timeout").map(coerce::to_string);
+    let timeout = timeout.as_ref().map_or(Some("short"), |text| text.as_str())?;
+    rank(is_true("always_running"), is_true("member"), timeout)
 }
 
 /// The state by dates and run limit alone.
@@ -490,6 +502,30 @@ mod tests {
         let states: Vec<State> = judged.verdicts.iter().map(|verdict| verdict.state).collect();
         assert_eq!(states, [State::Ineffective, State::Active]);
         assert_eq!(judged.verdicts[0].reason, Some(Reason::HostingIncompatible));
+    }
+
+    #[test]
+    fn a_boost_without_effect_makes_the_class_to_which_boosts_before_and_after_it_belong() {
+        const C: &str = "0c000000-0000-4000-8000-00000000000c";
+        let patch = r#"{"boost": true, "ram": 4, "patch": "[{\"op\": \"remove\", \"path\": \"/a\"}]"}"#;
+        let rows = [
+            license(A, None, patch),
+            license(B, None, r#"{"boost": true}"#),
+            license(C, None, r#"{"boost": true}"#),
+        ];
+        let judged = judge(&holding(&[A, B, C]), rows, 0);
+        let states = judged
+            .verdicts
+            .iter()
+            .map(|verdict| (verdict.state, verdict.reason));
+        assert_eq!(
+            states.collect::<Vec<_>>(),
+            [
+                (State::Active, None),
+                (State::Ineffective, Some(Reason::HostingIncompatible)),
+                (State::Ineffective, None),
+            ]
+        );
     }
 
     #[test]

@@ -616,7 +616,7 @@ impl Site {
         }))
     }
 
-    /// Who decided each value of a quota.
+    /// The calculation behind each value of a quota.
     ///
     /// # Errors
     /// As the quota itself.

@@ -2,7 +2,7 @@
 //!
 //! A port of CoCalc's public `quota.ts`, to the last bit of a double: the result goes into the Pod, and admins
 //! ask why a project got what it got. So the same code runs on plain doubles ([`quota`], fast enough for the
-//! license hook, which asks twice per license and project) and on doubles that remember who decided them
+//! license hook, which asks twice per license and project) and on doubles that note how they came about
 //! ([`explain`]).
 //!
 //! In words: defaults and the project's own settings are a floor; upgrades by users and old (v1) licenses add
@@ -24,7 +24,7 @@ use crate::{
     json_patch::{Gate, Operation},
 };
 
-pub use super::decided::{Decided, Decider, Link};
+pub use super::decided::{Decided, Decider, How, Term, terms_json};
 
 /// How CoCalc reads the `patch` of a license: [`gate_value`](crate::json_patch::gate_value), maybe remembered.
 pub type GateOf<'a> = dyn Fn(&Json) -> Arc<Gate> + 'a;
@@ -219,7 +219,7 @@ pub fn quota(input: &Input<'_>) -> Result<Computed, QuotaError> {
     Ok(core.finish(&entries, input))
 }
 
-/// Computes a project's quota and who decided each of its values.
+/// Computes a project's quota and the calculation behind each of its values.
 ///
 /// # Errors
 /// As [`quota`].
@@ -314,8 +314,8 @@ const BUILTIN_MAXIMA: Amounts = [
     7_776_000.0,
 ];
 
-/// `idle_timeout` of a license in seconds: short, medium, day.
-const TIMEOUTS: [f64; 3] = [1800.0, 7200.0, 86400.0];
+/// `idle_timeout` of a license, and its seconds.
+const TIMEOUTS: [(&str, f64); 3] = [("short", 1800.0), ("medium", 7200.0), ("day", 86400.0)];
 
 /// Reads the upgrade format over `amounts`; a null is a 0. Returns which components were given.
 fn overlay(amounts: &mut Amounts, upgrades: &Json) -> [bool; COMPONENTS] {
@@ -412,7 +412,9 @@ impl<'a> Entry<'a> {
 
     fn read_upgrades(&mut self, value: &Json) {
         let at_least_1 = |name| member(value, name).is_some_and(|value| coerce::to_number(value) >= 1.0);
-        self.rank = rank(at_least_1("always_running"), at_least_1("member_host"), 0);
+        if let Some(rank) = rank(at_least_1("always_running"), at_least_1("member_host"), "short") {
+            self.rank = rank;
+        }
         // An entry counts only if one of the known upgrades is there; `privileged` is none of them.
         let known = |name: &JsString| {
             name.as_str().is_some_and(|name| {
@@ -456,19 +458,19 @@ impl<'a> Entry<'a> {
         }
 
         let is = |value: Option<&Json>, flag| value == Some(&Json::Bool(flag));
-        let (timeout, known) = match idle_timeout.and_then(Json::as_str) {
-            Some("medium") => (1, true),
-            Some("day") => (2, true),
-            Some("short") => (0, true),
-            _ => (0, false),
+        // An idle timeout implies member hosting, an unknown one too, which counts as the shortest.
+        let implied = idle_timeout.is_some() && !is(member_host, false);
+        let timeout = idle_timeout.and_then(Json::as_str).unwrap_or_default();
+        let ranked = |timeout| {
+            rank(
+                is(always_running, true),
+                implied || is(member_host, true),
+                timeout,
+            )
         };
-        // A known idle timeout implies member hosting, and so does, by accident, an unknown one.
-        let implied = (known || idle_timeout.is_some()) && !is(member_host, false);
-        self.rank = rank(
-            is(always_running, true),
-            implied || is(member_host, true),
-            timeout,
-        );
+        if let Some(rank) = ranked(timeout).or_else(|| ranked("short")) {
+            self.rank = rank;
+        }
         self.regular = !is(boost, true);
         self.boost = boost.is_some_and(|boost| *boost != Json::Bool(false));
 
@@ -522,11 +524,6 @@ impl<'a> Entry<'a> {
         self.remains() && self.rank == group && (self.regular || self.boost)
     }
 
-    /// Rank of the hosting class; the license hook sorts by it.
-    pub(super) fn rank(&self) -> usize {
-        self.rank
-    }
-
     /// Whether it only adds to another license.
     pub(super) fn is_boost(&self) -> bool {
         !self.regular
@@ -543,9 +540,11 @@ fn primitive(value: Option<&Json>) -> Primitive {
     value.map_or(Primitive::Number(0.0), Primitive::of)
 }
 
-fn rank(always_running: bool, member: bool, timeout: usize) -> usize {
+/// Rank of a hosting class, 0 (always running, member, day) to 11 (neither, short); `None` if there is no such timeout.
+pub(super) fn rank(always_running: bool, member: bool, timeout: &str) -> Option<usize> {
+    let longer = TIMEOUTS.iter().rev().position(|(name, _)| *name == timeout)?;
     let worse = |flag: bool, by: usize| if flag { 0 } else { by };
-    worse(always_running, 6) + worse(member, 3) + (TIMEOUTS.len() - 1 - timeout)
+    Some(worse(always_running, 6) + worse(member, 3) + longer)
 }
 
 /// Everything that does not depend on licenses: what the site and the project say.
@@ -616,7 +615,7 @@ impl<'a, V: Value<'a>> Rules<'a, V> {
             self.base[MEMORY_LIMIT] = V::start(mem, By::Default("mem"));
             if let Some(ratio) = self.memory_overcommit {
                 self.base[MEMORY_REQUEST] = self.base[MEMORY_LIMIT].divided(ratio, By::Overcommit("mem_oc"));
-                self.base[MEMORY_REQUEST].map_last(coerce::round);
+                self.base[MEMORY_REQUEST].rounded(coerce::round);
             }
         }
         if let Some(cpu) = number("cpu") {
@@ -692,7 +691,7 @@ impl<'a, V: Value<'a>> Rules<'a, V> {
     /// Steps 9 to 16 and 18 of CoCalc's function: the ten amounts where there is no dedicated VM.
     fn amounts(&self, entries: &[Entry<'a>], group: Option<usize>) -> [V; COMPONENTS] {
         // Steps 11 and 12, the sums. Integer-like ids come first in a JavaScript object, boosts were added last.
-        let mut upgrades = std::array::from_fn(|_| V::zero());
+        let mut old_licenses = std::array::from_fn(|_| V::zero());
         let mut licenses = std::array::from_fn(|_| V::zero());
         let mut texts: Option<[Primitive; 2]> = None;
         let mut any_v2 = false;
@@ -712,11 +711,11 @@ impl<'a, V: Value<'a>> Rules<'a, V> {
                     if its_pass != pass {
                         continue;
                     }
-                    let by = By::License(entry.id);
                     if !entry.v2 {
-                        add(&mut upgrades, &entry.amounts, by);
+                        add(&mut old_licenses, &entry.amounts, By::OldLicense(entry.id));
                         continue;
                     }
+                    let by = By::License(entry.id);
                     any_v2 = true;
                     if texts.is_none() && entry.texts.is_none() {
                         add(&mut licenses, &entry.amounts, by);
@@ -729,8 +728,9 @@ impl<'a, V: Value<'a>> Rules<'a, V> {
                         others[CPU_LIMIT] = 0.0;
                         others[CPU_REQUEST] = 0.0;
                         add(&mut licenses, &others, by);
-                        licenses[CPU_LIMIT].set(joined[0].number(), by);
-                        licenses[CPU_REQUEST].set(joined[1].number(), by);
+                        // Joined texts are no sum.
+                        licenses[CPU_LIMIT] = V::start(joined[0].number(), by);
+                        licenses[CPU_REQUEST] = V::start(joined[1].number(), by);
                         texts = Some(joined);
                     }
                 }
@@ -739,28 +739,29 @@ impl<'a, V: Value<'a>> Rules<'a, V> {
         if any_v2 && let Some(group) = group {
             let first = entries.iter().find(|entry| entry.v2 && entry.selected(group));
             if let Some(first) = first {
-                licenses[IDLE_TIMEOUT].set(timeout(group), By::License(first.id));
+                licenses[IDLE_TIMEOUT] = V::start(timeout(group), By::License(first.id));
             }
         }
 
+        let maximum = |k: usize| V::start(self.maxima[k], self.maxima_by[k]);
         let mut total: [V; COMPONENTS] = std::array::from_fn(|k| {
-            let (max, max_by) = (self.maxima[k], self.maxima_by[k]);
+            let flag = k < FLAGS;
             let mut value = self.base[k].clone();
             if let Some(given) = &self.pay_as_you_go {
                 value.raise(V::start(given[k], By::PayAsYouGo));
             }
-            value.limit(max, max_by);
-            let room = if k < FLAGS {
-                max
+            value.cap(maximum(k));
+            let mut upgrades = self.users[k].clone();
+            upgrades.join(old_licenses[k].clone(), flag);
+            upgrades.cap(if flag {
+                maximum(k)
             } else {
-                coerce::max(0.0, max - value.get())
-            };
-            let mut upgrades = self.users[k].clone().joined(&upgrades[k], k < FLAGS);
-            upgrades.cap(room, max, max_by);
+                maximum(k).left_above(&value)
+            });
             value.raise(V::start(self.settings[k], setting_by(self.settings[k], k)));
-            let mut value = value.joined(&upgrades, k < FLAGS);
+            value.join(upgrades, flag);
             let mut licenses = licenses[k].clone();
-            licenses.cap(max, max, max_by);
+            licenses.cap(maximum(k));
             value.raise(licenses);
             value
         });
@@ -772,22 +773,25 @@ impl<'a, V: Value<'a>> Rules<'a, V> {
         ] {
             if let Some(ratio) = ratio {
                 let share = total[limit].divided(ratio, By::Overcommit(name));
-                total[request].overcommit(share, self.maxima[request], self.maxima_by[request]);
+                total[request].raise(share);
+                total[request].cap(maximum(request));
             }
         }
         // Steps 15 and 16, whole MB and the minima.
-        total[MEMORY_LIMIT].map_last(f64::floor);
-        total[MEMORY_REQUEST].map_last(f64::floor);
+        total[MEMORY_LIMIT].rounded(f64::floor);
+        total[MEMORY_REQUEST].rounded(f64::floor);
         let member = total[MEMBER_HOST].get() != 0.0;
         for (k, minimum) in [
             (CPU_REQUEST, if member { 0.05 } else { 0.02 }),
             (MEMORY_REQUEST, if member { 300.0 } else { 200.0 }),
             (MEMORY_LIMIT, 1000.0),
         ] {
-            total[k].floor_at(coerce::min(minimum, self.maxima[k]), By::Minimum);
+            let mut minimum = V::start(minimum, By::Minimum);
+            minimum.cap(maximum(k));
+            total[k].floor_at(minimum);
         }
         if self.disable_internet {
-            total[NETWORK].overrule(0.0, By::Setting("disableInternet"));
+            total[NETWORK].cap(V::start(0.0, By::Setting("disableInternet")));
         }
         total
     }
@@ -796,8 +800,7 @@ impl<'a, V: Value<'a>> Rules<'a, V> {
 /// Component-wise sum, flags by OR.
 fn add<'a, V: Value<'a>>(sum: &mut [V; COMPONENTS], amounts: &Amounts, by: By<'a>) {
     for (k, (sum, amount)) in sum.iter_mut().zip(amounts).enumerate() {
-        let old = sum.get();
-        sum.set(if k < FLAGS { old.max(*amount) } else { old + amount }, by);
+        sum.add(*amount, k < FLAGS, by);
     }
 }
 
@@ -826,7 +829,7 @@ fn setting_by(amount: f64, k: usize) -> By<'static> {
 }
 
 fn timeout(rank: usize) -> f64 {
-    TIMEOUTS[TIMEOUTS.len() - 1 - rank % TIMEOUTS.len()]
+    TIMEOUTS[TIMEOUTS.len() - 1 - rank % TIMEOUTS.len()].1
 }
 
 /// Cores and GB of a cloud VM that CoCalc knows.
@@ -857,6 +860,11 @@ pub(super) struct Core<V> {
 }
 
 impl<V> Core<V> {
+    /// Whether there is a license of any hosting class.
+    pub(super) fn has_class(&self) -> bool {
+        self.group.is_some()
+    }
+
     /// Why this entry adds nothing, if so.
     pub(super) fn reason(&self, entries: &[Entry<'_>], i: usize) -> Option<Reason> {
         let entry = entries.get(i).filter(|entry| entry.remains())?;
@@ -987,66 +995,55 @@ impl<'a, V: Value<'a>> Core<V> {
 }
 
 impl<'a> Core<Tracked<'a>> {
-    /// The deciders of every member of [`Quota::to_json`].
-    fn decided(&self, entries: &[Entry<'a>], input: &Input<'_>) -> Vec<(&'static str, Vec<Link>)> {
-        let mut fields: Vec<(&'static str, Vec<Link>)> = NAMES
+    /// The calculation of every member of [`Quota::to_json`].
+    fn decided(&self, entries: &[Entry<'a>], input: &Input<'_>) -> Vec<(&'static str, Vec<Term>)> {
+        let mut fields: Vec<(&'static str, Vec<Term>)> = NAMES
             .into_iter()
             .zip(&self.amounts)
             .enumerate()
-            .map(|(k, (name, amount))| (name, amount.links(k < FLAGS)))
+            .map(|(k, (name, amount))| (name, amount.terms(k < FLAGS)))
             .collect();
-        let by = |license: &JsString, value: Json| Link {
-            by: Decider::License(license.clone()),
-            value,
+        let by = |license: &JsString| Decider::License(license.clone());
+        let given = |given: Option<(&JsString, &Json)>, otherwise: Json| match given {
+            Some((license, value)) => Term::base(by(license), value.clone()),
+            None => Term::base(Decider::Builtin, otherwise),
         };
-        let builtin = |value: Json| Link {
-            by: Decider::Builtin,
-            value,
-        };
-        let false_by_default = || vec![builtin(Json::Bool(false))];
+        fields.push(("dedicated_vm", vec![given(self.vm(entries), Json::Bool(false))]));
 
-        let mut vm = false_by_default();
-        vm.extend(self.vm(entries).map(|(license, spec)| by(license, spec.clone())));
-        fields.push(("dedicated_vm", vm));
-
-        let mut gpu = false_by_default();
-        if let Some((license, last)) = self.gpu(entries) {
-            let is_object = |gpu: &Json| gpu_or_false(Some(gpu)) == *gpu;
-            if is_object(last) {
-                gpu.push(by(license, last.clone()));
-            } else if let Some((earlier, object)) = self
-                .extras(entries)
-                .rev()
-                .find_map(|entry| Some((entry.id, entry.gpu.filter(|gpu| is_object(gpu))?)))
-            {
-                // A later license that says `true` or `false` takes an earlier one's GPU away.
-                gpu.extend([by(earlier, object.clone()), by(license, Json::Bool(false))]);
-            }
-        }
+        // A later license takes an earlier one's GPU away, even if it says no more than `true` or `false`.
+        let mut gpus = self
+            .extras(entries)
+            .rev()
+            .filter_map(|entry| Some((entry.id, entry.gpu?)));
+        let mut gpu = vec![given(gpus.next(), Json::Bool(false))];
+        gpu[0].value = gpu_or_false(Some(&gpu[0].amount));
+        let lost: Vec<Term> = gpus
+            .map(|(license, lost)| Term {
+                how: How::Compared,
+                value: gpu[0].value.clone(),
+                ..Term::base(by(license), lost.clone())
+            })
+            .collect();
+        gpu.extend(lost);
         fields.push(("gpu", gpu));
 
-        let mut disks: Vec<Link> = dedicated_disks(entries)
-            .map(|(license, disk)| by(license, Json::list(vec![disk.clone()])))
-            .collect();
+        let disks = dedicated_disks(entries).map(|(license, disk)| (license, vec![disk.clone()]));
+        let mut disks = parts(disks);
         if disks.is_empty() {
-            disks.push(builtin(Json::list(Vec::new())));
+            disks.push(Term::base(Decider::Builtin, Json::list(Vec::new())));
         }
         fields.push(("dedicated_disks", disks));
 
-        if let Some(license) = self.ext_rw(entries) {
-            let mut ext_rw = false_by_default();
-            ext_rw.push(by(license, Json::Bool(true)));
+        let mut ext_rw = Tracked::zero();
+        for entry in self.extras(entries).filter(|entry| entry.ext_rw) {
+            ext_rw.add(1.0, true, By::License(entry.id));
+        }
+        let ext_rw = ext_rw.terms(true);
+        if !ext_rw.is_empty() {
             fields.push(("ext_rw", ext_rw));
         }
-        let patch: Vec<Link> = self
-            .patches(entries)
-            .map(|(license, patch)| by(license, Json::list(operations_json(&(input.gate)(patch)))))
-            .filter(|link| {
-                link.value
-                    .as_list()
-                    .is_some_and(|operations| !operations.is_empty())
-            })
-            .collect();
+        let patches = self.patches(entries);
+        let patch = parts(patches.map(|(license, patch)| (license, operations_json(&(input.gate)(patch)))));
         if !patch.is_empty() {
             fields.push(("patch", patch));
         }
@@ -1054,16 +1051,29 @@ impl<'a> Core<Tracked<'a>> {
             self.vm(entries),
             input.pay_as_you_go.filter(|given| !given.is_null()),
         ) {
-            (Some((license, _)), _) => fields.push(("pay_as_you_go", vec![by(license, Json::Null)])),
-            (None, Some(given)) => fields.push((
-                "pay_as_you_go",
-                vec![Link {
-                    by: Decider::PayAsYouGo,
-                    value: given.clone(),
-                }],
-            )),
+            (Some((license, _)), _) => {
+                fields.push(("pay_as_you_go", vec![Term::base(by(license), Json::Null)]));
+            }
+            (None, Some(given)) => {
+                let given = Term::base(Decider::PayAsYouGo, given.clone());
+                fields.push(("pay_as_you_go", vec![given]));
+            }
             (None, None) => {}
         }
         fields
     }
+}
+
+/// A list that licenses add to, without those that add nothing.
+fn parts<'a>(parts: impl Iterator<Item = (&'a JsString, Vec<Json>)>) -> Vec<Term> {
+    parts
+        .filter(|(_, part)| !part.is_empty())
+        .enumerate()
+        .map(|(i, (license, part))| Term {
+            how: if i == 0 { How::Base } else { How::Added },
+            #[expect(clippy::cast_precision_loss, reason = "no license has 2^53 operations")]
+            amount: Json::Number(part.len() as f64),
+            ..Term::base(Decider::License(license.clone()), Json::list(part))
+        })
+        .collect()
 }

@@ -81,6 +81,13 @@ fn a_license_without_a_row_is_an_orphan_and_a_key_that_is_no_uuid_is_told() {
 }
 
 #[test]
+fn a_boost_that_is_neither_true_nor_false_is_told_not_to_be_judged() {
+    let row = license(A, &json!({"ram": 4, "boost": 1}));
+    let stored = json!({A: {"quota": {"ram": 2}}});
+    assert_eq!(held(&json!([row]), &stored), ["license-not-judged"]);
+}
+
+#[test]
 fn of_two_hosting_classes_one_adds_nothing() {
     let stored = |other: Value| {
         let view = View {

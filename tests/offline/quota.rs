@@ -4,7 +4,7 @@ use crate::support::Sandbox;
 use serde_json::{Value, json};
 
 #[test]
-fn the_json_report_holds_quota_reasons_licenses_and_deciders() {
+fn the_json_report_holds_quota_reasons_licenses_and_the_calculation() {
     let report = Sandbox::new()
         .run(&["quota", "--example", "-o", "json"])
         .code(0)
@@ -12,13 +12,17 @@ fn the_json_report_holds_quota_reasons_licenses_and_deciders() {
     assert_eq!(report["project_id"], crate::support::LAB);
     assert_eq!(report["quota"]["memory_limit"], 16000);
     assert_eq!(report["quota"]["cpu_limit"], 4);
-    let chain = report["decided_by"]["memory_limit"].as_array().unwrap();
+    let license = |id: &str, how: &str, amount: u32, value: u32| json!({"by": "license", "id": id, "how": how, "amount": amount, "value": value});
     assert_eq!(
-        chain.first().unwrap(),
-        &json!({"by": "default", "id": "default_quotas.mem", "value": 1000})
+        report["decided_by"]["memory_limit"],
+        json!([
+            license("5e0a9e17-3b8c-4d21-a6f0-91c27d84b35e", "base", 1000, 1000),
+            license("77aa10b4-02c7-4c0e-9b1e-5d0f6f2f7a10", "added", 16000, 17000),
+            license("f3d76abf-38a5-4e4e-884d-2e70f1afddb9", "added", 1000, 18000),
+            {"by": "maximum", "id": "max_upgrades.memory", "how": "capped", "amount": 16000, "value": 16000},
+            {"by": "default", "id": "default_quotas.mem", "how": "compared", "amount": 1000, "value": 16000},
+        ])
     );
-    assert_eq!(chain.last().unwrap()["by"], "maximum");
-    assert_eq!(chain.last().unwrap()["value"], 16000);
     let exhausted = "e0000000-5a1d-4c3b-8f2e-7d6c5b4a3f21";
     assert_eq!(report["reasons"][exhausted], "exhausted");
     assert_eq!(
@@ -28,13 +32,15 @@ fn the_json_report_holds_quota_reasons_licenses_and_deciders() {
 }
 
 #[test]
-fn the_table_shows_values_with_units_and_why_and_the_licenses_below() {
+fn the_table_shows_values_with_units_and_their_calculation_and_the_licenses_below() {
     Sandbox::new()
         .run(&["quota", "--example"])
         .code(0)
         .prints("VALUE")
-        .prints("memory_limit      16000 MB     default 1000 + license")
-        .prints("capped by max_upgrades.memory 16000")
+        .prints(
+            "memory_limit      16000 MB     licenses storage extra 5e0a9e17 1000 + big 77aa10b4 16000 + patch1 f3d76abf \
+             1000 = 18000, capped by max_upgrades.memory 16000; above default 1000\n",
+        )
         .prints("LICENSE")
         .prints("run limit 0: CoCalc treats it as used up");
 }

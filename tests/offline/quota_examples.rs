@@ -1,4 +1,5 @@
-//! 125 worked examples of CoCalc's quota and license code, with the answers that the real code gave.
+//! Worked examples of CoCalc's quota and license code, with the answers that the real code gave: 125 of all of it,
+//! and 279 of the license hook alone.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,9 +23,12 @@ use kubectl_cocalc::{
     snapshot::License,
 };
 
-fn examples() -> Vec<Json> {
-    let text = include_str!("../data/quota-examples.json");
+fn examples(text: &str) -> Vec<Json> {
     parse(text).unwrap().as_list().unwrap().to_vec()
+}
+
+fn text<'a>(json: &'a Json, name: &str) -> Option<&'a str> {
+    json.get(name)?.as_str()
 }
 
 fn settings_of(input: &Json) -> Option<SiteSettings> {
@@ -96,7 +100,10 @@ fn run_hook(input: &Json) -> Json {
         site_license: member("site_license"),
         licenses: &licenses(input),
         usage: &usage,
-        now: "2026-11-24T12:00:00Z".parse().unwrap(),
+        now: text(input, "now")
+            .unwrap_or("2026-11-24T12:00:00Z")
+            .parse()
+            .unwrap(),
         site_settings: settings.as_ref(),
         gate: &|patch| Arc::new(gate_value(patch)),
     })
@@ -209,18 +216,13 @@ fn expected(example: &Json) -> Json {
     plain(example.get("expected").unwrap())
 }
 
-#[test]
-fn every_worked_example_has_cocalcs_answer() {
-    let examples = examples();
-    assert_eq!(examples.len(), 125);
+/// Compares the answers to examples as texts, as they are once CoCalc has `stored` them.
+fn assert_agreement(examples: &[Json], stored: impl Fn(Json) -> Json) {
     let mut failing = Vec::new();
-    for example in &examples {
-        let name = example.get("name").and_then(Json::as_str).unwrap();
-        // As text: it goes into the Pod as such, the order of its members included.
-        let (got, want) = (
-            answer(example.get("input").unwrap()).stringify(),
-            expected(example).stringify(),
-        );
+    for example in examples {
+        let name = text(example, "name").unwrap();
+        let got = stored(answer(example.get("input").unwrap())).stringify();
+        let want = stored(expected(example)).stringify();
         if got != want {
             failing.push(format!("{name}\n  got  {got}\n  want {want}"));
         }
@@ -232,4 +234,70 @@ fn every_worked_example_has_cocalcs_answer() {
         examples.len(),
         failing.join("\n")
     );
+}
+
+#[test]
+fn every_worked_example_has_cocalcs_answer() {
+    let examples = examples(include_str!("../data/quota-examples.json"));
+    assert_eq!(examples.len(), 125);
+    // A quota goes into the Pod as it is returned, the order of its members included.
+    assert_agreement(&examples, |answer| answer);
+}
+
+/// The examples of the license hook whose names begin with this rule.
+fn hook_agrees(rule: &str, count: usize) {
+    let all = examples(include_str!("../data/hook-examples.json"));
+    let of_rule: Vec<Json> = all
+        .into_iter()
+        .filter(|example| text(example, "name").unwrap().starts_with(rule))
+        .collect();
+    assert_eq!(of_rule.len(), count, "{rule}");
+    assert_agreement(&of_rule, |answer| answer.in_jsonb_order());
+}
+
+#[test]
+fn a_license_of_upgrades_is_ranked_last_whatever_its_upgrades_say() {
+    hook_agrees(
+        "a license of upgrades is ranked last, whatever its upgrades say, ",
+        38,
+    );
+}
+
+#[test]
+fn an_idle_timeout_does_not_stand_for_member_hosting_when_licenses_are_ordered() {
+    hook_agrees(
+        "an idle timeout does not stand for member hosting when licenses are ordered, ",
+        38,
+    );
+}
+
+#[test]
+fn an_unknown_idle_timeout_comes_first_when_licenses_are_ordered() {
+    hook_agrees(
+        "an unknown idle timeout comes first when licenses are ordered, ",
+        38,
+    );
+}
+
+#[test]
+fn a_boost_that_is_neither_true_nor_false_is_never_judged() {
+    hook_agrees("a boost that is neither true nor false is never judged, ", 38);
+}
+
+#[test]
+fn a_license_without_effect_is_remembered_and_counts_as_one_of_the_lowest_hosting_class() {
+    hook_agrees(
+        "a license without effect is remembered and counts as one of the lowest hosting class, ",
+        27,
+    );
+}
+
+#[test]
+fn where_several_rules_of_the_order_meet_the_hook_agrees_too() {
+    hook_agrees("several rules of the order meet, ", 40);
+}
+
+#[test]
+fn licenses_that_are_judged_one_after_the_other_agree_with_cocalc() {
+    hook_agrees("licenses that are judged one after the other, ", 60);
 }

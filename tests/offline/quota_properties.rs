@@ -10,7 +10,7 @@ use kubectl_cocalc::{
     pipeline::{
         gpu::gpu_info,
         licenses::{HookInput, State, hook, license_number_errors},
-        quota::{Decider, Input, Link, explain, quota},
+        quota::{Decided, Input, explain, quota, terms_json},
         settings::SiteSettings,
     },
     snapshot::License,
@@ -184,21 +184,24 @@ const UPGRADES: &[(&str, &[f64])] = &[
     ("memory_request", &[0.0, 100.5, 500.0, 9000.0]),
     ("cpu_shares", &[0.0, 10.0, 256.0, 4096.0]),
     ("disk_quota", &[0.0, 500.0, 7000.0, 99_999.0]),
-    ("memory", &[0.0, 400.0, 1000.25, 1500.75, 4000.0, 20_000.0]),
-    ("cores", &[0.0, 0.5, 1.0, 2.0, 8.0]),
+    (
+        "memory",
+        &[-500.0, 0.0, 400.0, 1000.25, 1500.75, 4000.0, 20_000.0],
+    ),
+    ("cores", &[-1.0, 1e-7, 0.0, 0.1, 0.2, 0.7, 1.0, 2.0, 8.0]),
     ("mintime", &[0.0, 600.0, 7200.0, 9_999_999.0]),
 ];
 const DEFAULTS: &[(&str, &[f64])] = &[
     ("mem", &[400.0, 1000.0, 1000.5, 2000.0, 20_000.0]),
-    ("cpu", &[0.5, 1.0, 2.0]),
+    ("cpu", &[-1.0, 0.1, 0.5, 1.0, 2.0]),
     ("mem_oc", &[0.5, 1.0, 3.0, 5.0, 10.0]),
     ("cpu_oc", &[1.0, 3.0, 10.0, 50.0]),
     ("idle_timeout", &[60.0, 3600.0]),
     ("disk_quota", &[1000.0, 50_000.0]),
 ];
 const LICENSE: &[(&str, &[f64])] = &[
-    ("cpu", &[0.0, 0.5, 1.0, 2.0, 8.0]),
-    ("ram", &[0.0, 0.5, 1.0, 1.0004, 4.0, 16.0]),
+    ("cpu", &[0.0, 0.1, 0.2, 0.7, 1.0, 2.0, 8.0]),
+    ("ram", &[-1.0, 0.0, 0.5, 1.0, 1.0004, 4.0, 16.0]),
     ("dedicated_cpu", &[0.5, 1.0]),
     ("dedicated_ram", &[0.25, 2.0]),
     ("disk", &[1.0, 5.0, 50.0]),
@@ -211,8 +214,13 @@ fn likely_case() -> impl Strategy<Value = Case> {
     };
     let timeout = prop::option::weighted(0.4, prop::sample::select(vec!["short", "medium", "day"]))
         .prop_map(|text| ("idle_timeout", text.map(Json::string)));
-    let vm = prop::option::weighted(0.05, Just(Json::map([("machine", Json::string("onprem"))])))
-        .prop_map(|vm| ("dedicated_vm", vm));
+    let machine = prop::sample::select(vec!["onprem", "onprem", "n2-standard-4"]);
+    let vm = prop::option::weighted(0.05, machine).prop_map(|machine| {
+        (
+            "dedicated_vm",
+            machine.map(|machine| Json::map([("machine", Json::string(machine))])),
+        )
+    });
     let v2 = (
         some_of(LICENSE),
         flag("member"),
@@ -251,125 +259,215 @@ fn likely_case() -> impl Strategy<Value = Case> {
         settings.extend(off.then(|| (JsString::from("disableInternet"), Json::Bool(true))));
         Json::Map(settings.into())
     });
-    (settings, users, site_license, prop::option::weighted(0.8, site)).prop_map(
-        |(settings, users, site_license, site_settings)| Case {
+    let pay_as_you_go = some_of(UPGRADES).prop_map(|given| Json::map([("quota", given)]));
+    let optional = (
+        prop::option::weighted(0.8, site),
+        prop::option::weighted(0.1, pay_as_you_go),
+    );
+    (settings, users, site_license, optional).prop_map(
+        |(settings, users, site_license, (site_settings, pay_as_you_go))| Case {
             settings,
             users,
             site_license,
             site_settings,
-            pay_as_you_go: None,
+            pay_as_you_go,
         },
     )
 }
 
-fn without(json: &Json, name: &JsString) -> Json {
-    let members = json.as_map().into_iter().flatten();
-    Json::map(
-        members
-            .filter(|(key, _)| *key != name)
-            .map(|(key, value)| (key.clone(), value.clone())),
-    )
-}
-
-fn with_member(json: &Json, name: &str, value: f64) -> Json {
-    let mut members = json.as_map().unwrap().clone();
-    members.insert(name.into(), Json::Number(value));
-    Json::Map(members.into())
-}
-
-/// The case without this decider.
-fn removed(case: &Case, by: &Decider) -> Case {
-    let mut case = case.clone();
-    match by {
-        Decider::License(id) => case.site_license = without(&case.site_license, id),
-        Decider::User(id) => case.users = without(&case.users, id),
-        Decider::Setting(name) => case.settings = without(&case.settings, &JsString::from(*name)),
-        _ => {}
+/// A number, or a flag as 0 or 1.
+fn number(json: &Json) -> f64 {
+    match json {
+        Json::Bool(flag) => f64::from(u8::from(*flag)),
+        other => other.as_f64().unwrap(),
     }
-    case
 }
 
-/// The case with only those licenses, users, settings and overcommit ratios that are among `deciders`.
-fn only(case: &Case, deciders: &[Link]) -> Case {
-    let keep = |json: &Json, by: &dyn Fn(&JsString) -> Decider| {
-        let members = json.as_map().unwrap().iter();
-        let named = |name: &JsString| deciders.iter().any(|link| link.by == by(name));
-        Json::map(
-            members
-                .filter(|(name, _)| named(name))
-                .map(|(name, value)| (name.clone(), value.clone())),
-        )
-    };
-    let setting = |name: &JsString| {
-        let known = UPGRADES.iter().find(|(known, _)| *name == *known);
-        known.map_or(Decider::Builtin, |(known, _)| Decider::Setting(known))
-    };
-    let site_settings = case.site_settings.clone().map(|mut site| {
-        for ratio in ["mem_oc", "cpu_oc"] {
-            if !deciders.iter().any(|link| link.by == Decider::Overcommit(ratio)) {
-                site.default_quotas = without(&site.default_quotas, &ratio.into());
-            }
+fn same(a: f64, b: f64) -> bool {
+    a == b || (a.is_nan() && b.is_nan())
+}
+
+/// JavaScript's `Math.max` and `Math.min`, and `+` or OR.
+fn compute(how: &str, a: f64, b: f64, flag: bool) -> f64 {
+    match how {
+        "added" if !flag => a + b,
+        "divided" => a / b,
+        "rounded" => b,
+        _ if a.is_nan() || b.is_nan() => f64::NAN,
+        "capped" => a.min(b),
+        how => {
+            assert!(matches!(how, "added" | "compared" | "raised"), "{how}");
+            a.max(b)
         }
-        site
-    });
-    Case {
-        site_settings,
-        site_license: keep(&case.site_license, &|id| Decider::License(id.clone())),
-        users: keep(&case.users, &|id| Decider::User(id.clone())),
-        settings: keep(&case.settings, &setting),
-        ..case.clone()
     }
 }
 
-fn value(case: &Case, field: &str) -> Json {
-    quota(&case.input())
-        .unwrap()
-        .quota
-        .to_json()
-        .get(field)
-        .cloned()
-        .unwrap_or_default()
-}
-
-/// Whether a change of this rule of the site changes the field.
-fn rule_matters(case: &Case, by: &Decider, field: &str, result: &Json) -> bool {
-    let Some(site) = &case.site_settings else {
-        return true;
-    };
-    let with = |site: SiteSettings| {
-        let changed = Case {
-            site_settings: Some(site),
-            ..case.clone()
+/// What the steps of a calculation come to.
+fn result_of_steps(steps: &Json) -> f64 {
+    let mut running = f64::NAN;
+    for (i, step) in steps.as_list().unwrap().iter().enumerate() {
+        let how = step.get("how").and_then(Json::as_str).unwrap();
+        let amount = step.get("amount").unwrap();
+        let flag = matches!(amount, Json::Bool(_));
+        let amount = number(amount);
+        if let Some(with) = step.get("with") {
+            assert!(same(result_of_steps(with), amount), "{with:?}");
+            assert!(with.as_list().unwrap().len() > 1, "{with:?}");
+        }
+        assert_eq!(how == "base", i == 0, "{steps:?}");
+        if how == "rounded" {
+            assert!(
+                amount.fract() == 0.0 && (amount - running).abs() < 1.0,
+                "{steps:?}"
+            );
+        }
+        running = if i == 0 {
+            amount
+        } else {
+            compute(how, running, amount, flag)
         };
-        value(&changed, field) != *result
-    };
-    match by {
-        Decider::Maximum { name, .. } => with(SiteSettings {
-            max_upgrades: with_member(&site.max_upgrades, name, 1e9),
-            ..site.clone()
-        }),
-        Decider::Overcommit(name) => [1.0, 2.0, 7.0, 1e6].into_iter().any(|ratio| {
-            with(SiteSettings {
-                default_quotas: with_member(&site.default_quotas, name, ratio),
-                ..site.clone()
-            })
-        }),
-        _ => true,
+        assert!(same(running, number(step.get("value").unwrap())), "{steps:?}");
+    }
+    running
+}
+
+/// A calculation as it is printed, read from the left to the right.
+struct Reader<'a> {
+    rest: &'a str,
+    flag: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, text: &str) -> bool {
+        let rest = self.rest.strip_prefix(text);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    /// Up to the next delimiter.
+    fn phrase(&mut self) -> &'a str {
+        let delimiters = [" + ", " - ", " = ", ", ", "; ", ")"];
+        let end = delimiters
+            .iter()
+            .filter_map(|delimiter| self.rest.find(delimiter))
+            .min();
+        let (phrase, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
+        self.rest = rest;
+        phrase
+    }
+
+    /// `license 77aa10b4 4000`, or a calculation in parentheses.
+    fn named(&mut self) -> f64 {
+        if self.take("(") {
+            let value = self.calculation(false);
+            assert!(self.take(")"), "{}", self.rest);
+            return value;
+        }
+        match self.phrase().rsplit(' ').next().unwrap() {
+            "true" => 1.0,
+            "false" => 0.0,
+            number => number.parse().unwrap(),
+        }
+    }
+
+    fn added(&mut self, mut sum: f64) -> f64 {
+        let mut terms = 0;
+        loop {
+            if self.take(" + ") {
+                sum = compute("added", sum, self.named(), self.flag);
+            } else if self.take(" - ") {
+                sum -= self.named();
+            } else {
+                break;
+            }
+            terms += 1;
+        }
+        assert!(terms == 0 || self.rest.starts_with(" = "), "{}", self.rest);
+        self.result(sum);
+        sum
+    }
+
+    fn result(&mut self, value: f64) {
+        if self.take(" = ") {
+            assert!(same(self.named(), value), "{value}{}", self.rest);
+        }
+    }
+
+    /// To the end, or as the operand of a comparison to the next semicolon.
+    fn calculation(&mut self, operand: bool) -> f64 {
+        let first = self.named();
+        let mut value = self.added(first);
+        while self.take(", ") || (!operand && self.take("; ")) {
+            value = if self.take("plus ") {
+                let first = compute("added", value, self.named(), self.flag);
+                self.added(first)
+            } else if self.take("switched off by settings.disableInternet") {
+                0.0
+            } else if self.take("rounded to ") {
+                self.named()
+            } else if self.take("divided by ") {
+                let quotient = value / self.named();
+                assert!(self.rest.starts_with(" = "), "{}", self.rest);
+                self.result(quotient);
+                quotient
+            } else if self.take("raised to ") {
+                let minimum = self.named();
+                compute("raised", value, minimum, self.flag)
+            } else if self.take("capped by ") {
+                let first = self.named();
+                let bound = self.added(first);
+                compute("capped", value, bound, self.flag)
+            } else {
+                let equal = self.take("equal to ");
+                assert!(equal || self.take("above "), "{}", self.rest);
+                let other = self.calculation(true);
+                assert!(value.is_nan() || (value == other) == equal, "{value} {other}");
+                compute("compared", value, other, self.flag)
+            };
+        }
+        value
     }
 }
 
-/// The same case without overcommit ratios.
-fn without_ratios(case: &Case) -> Case {
-    let mut case = case.clone();
-    if let Some(settings) = &mut case.site_settings
-        && let Some(map) = settings.default_quotas.as_map()
-    {
-        let kept = map
-            .iter()
-            .filter(|(name, _)| **name != "cpu_oc" && **name != "mem_oc");
-        settings.default_quotas = Json::map(kept.map(|(name, value)| (name.clone(), value.clone())));
+fn result_of_text(text: &str, flag: bool) -> f64 {
+    let text = text.replace(" (built-in)", "");
+    let mut reader = Reader { rest: &text, flag };
+    let value = reader.calculation(false);
+    assert_eq!(reader.rest, "", "{text}");
+    value
+}
+
+/// Evaluates what is printed about all numbers and flags of a quota.
+fn assert_printed_arithmetic(decided: &Decided) {
+    let quota = decided.computed.quota.to_json();
+    for (name, value) in quota.members() {
+        let name = name.as_str().unwrap();
+        let is_flag = matches!(value, Json::Bool(_)) && !matches!(name, "dedicated_vm" | "gpu");
+        if !is_flag && !matches!(value, Json::Number(_)) {
+            continue;
+        }
+        let steps = terms_json(decided.calculation(name));
+        let text = decided.why(name, &|_| None);
+        let of_steps = result_of_steps(&steps);
+        assert!(same(of_steps, number(value)), "{name}: {of_steps} of {steps:?}");
+        let of_text = result_of_text(&text, is_flag);
+        assert!(same(of_text, number(value)), "{name}: {of_text} of {text}");
     }
-    case
+}
+
+/// All amounts in a calculation that this license or user gives.
+fn amounts_of(steps: &Json, id: &JsString) -> Vec<f64> {
+    let steps = steps.as_list().unwrap().iter();
+    steps
+        .flat_map(|step| {
+            let with = step
+                .get("with")
+                .map_or_else(Vec::new, |with| amounts_of(with, id));
+            let its = matches!(step.get("id"), Some(Json::String(by)) if by == id);
+            with.into_iter()
+                .chain(its.then(|| number(step.get("amount").unwrap())))
+        })
+        .collect()
 }
 
 proptest! {
@@ -390,49 +488,54 @@ proptest! {
     }
 
     #[test]
-    fn the_last_decider_has_the_value_of_the_quota(case in any_case()) {
+    fn every_member_of_the_quota_has_a_calculation_that_ends_with_its_value(case in any_case()) {
         if let Ok(decided) = explain(&case.input()) {
             let quota = decided.computed.quota.to_json();
-            let names: Vec<_> = quota.members().into_iter().map(|(name, _)| name.to_string_lossy()).collect();
-            prop_assert_eq!(names.len(), decided.fields().len());
-            for name in names {
-                let chain = decided.chain(&name);
+            prop_assert_eq!(quota.members().len(), decided.fields().len());
+            for (name, value) in quota.members() {
+                let name = name.as_str().unwrap();
+                let terms = decided.calculation(name);
                 let last = if name == "patch" || name == "dedicated_disks" {
-                    Json::list(chain.iter().flat_map(|link| link.value.as_list().unwrap().to_vec()).collect())
+                    Json::list(terms.iter().flat_map(|term| term.value.as_list().unwrap().to_vec()).collect())
                 } else {
-                    chain.last().unwrap().value.clone()
+                    terms.last().unwrap().value.clone()
                 };
-                prop_assert_eq!(last.stringify(), quota.get(&name).unwrap().stringify(), "{}", name);
+                prop_assert_eq!(last.stringify(), value.stringify(), "{}", name);
             }
         }
     }
 
     #[test]
-    fn whoever_is_named_has_decided(case in likely_case()) {
+    fn the_printed_arithmetic_gives_the_value(case in likely_case()) {
+        assert_printed_arithmetic(&explain(&case.input()).unwrap());
+    }
+
+    #[test]
+    fn the_printed_arithmetic_gives_the_value_for_odd_inputs_too(case in any_case()) {
+        if let Ok(decided) = explain(&case.input()) {
+            assert_printed_arithmetic(&decided);
+        }
+    }
+
+    #[test]
+    fn every_license_and_user_that_counts_is_named_with_its_own_amount(case in likely_case()) {
         let decided = explain(&case.input()).unwrap();
-        for (field, chain) in decided.fields() {
-            if ["gpu", "dedicated_vm", "dedicated_disks", "patch", "pay_as_you_go"].contains(field) {
-                continue;
-            }
-            let result = value(&case, field);
-            for (i, link) in chain.iter().enumerate().skip(1) {
-                let matters = match link.by {
-                    Decider::License(_) | Decider::User(_) | Decider::Setting(_) => {
-                        value(&removed(&case, &link.by), field) != result
-                    }
-                    // Where `disableInternet` would do the same as the maximum, both have decided.
-                    _ => {
-                        let case = removed(&case, &Decider::Setting("disableInternet"));
-                        rule_matters(&case, &link.by, field, &result)
-                    }
-                };
-                // A request can have two causes: what is named, and the share of a limit that the same user raised.
-                let bare = without_ratios(&case);
-                let decides = matters
-                    || value(&only(&case, &chain[..i]), field) != result
-                    || value(&only(&bare, &chain[..i]), field) != value(&bare, field);
-                prop_assert!(decides, "{}: {:?} in {:?}", field, link.by, chain);
-            }
+        let steps = decided.to_json();
+        let steps = steps.get("memory_limit").unwrap();
+        let reasons = &decided.computed.reasons;
+        let vm = decided.computed.quota.dedicated_vm.truthy();
+        let given = |json: &Json, name| json.get(name).and_then(Json::as_f64).unwrap_or(0.0);
+        let licenses = case.site_license.members().into_iter();
+        let selected = licenses.filter(|(id, _)| !vm && !reasons.iter().any(|(other, _)| other == *id));
+        let of_licenses = selected.map(|(id, entry)| match entry.get("quota") {
+            Some(quota) => (id, 1000.0 * (given(quota, "ram") + given(quota, "dedicated_ram"))),
+            None => (id, given(entry, "memory")),
+        });
+        let users = case.users.members().into_iter().filter(|_| !vm);
+        let of_users = users.map(|(id, user)| (id, given(user.get("upgrades").unwrap(), "memory")));
+        // A user and a license can have the same id here.
+        for (id, amount) in of_licenses.chain(of_users).filter(|(_, amount)| *amount != 0.0) {
+            prop_assert!(amounts_of(steps, id).contains(&amount), "{:?} {} in {}", id, amount, steps.stringify());
         }
     }
 
@@ -471,7 +574,7 @@ proptest! {
             for verdict in &judged.verdicts {
                 prop_assert_eq!(verdict.to_string().is_empty(), verdict.state == State::Active);
                 let entry = judged.site_license.as_map().unwrap().get(&verdict.license);
-                if matches!(verdict.state, State::Orphan | State::NotAUuid) {
+                if matches!(verdict.state, State::Unjudged | State::Orphan | State::NotAUuid) {
                     prop_assert_eq!(entry, case.site_license.as_map().unwrap().get(&verdict.license));
                 } else {
                     prop_assert_eq!(entry.unwrap().get("status").unwrap(), &Json::string(verdict.state.as_str()));

@@ -672,6 +672,22 @@ fn assumptions_change_how_the_quota_meets_the_pod() {
 }
 
 #[test]
+fn the_explanation_shows_the_calculation_of_a_quota_value_with_all_its_licenses() {
+    let site = site(&json!([
+        license(A, "Lab", &json!({"ram": 3})),
+        license(B, "big", &json!({"ram": 16})),
+    ]));
+    render(&site, &["--explain"])
+        .code(0)
+        .prints(
+            "\n# quota        memory_limit = 16000 MB: licenses 0a000000 3000 + 0b000000 16000\n#              = 19000, \
+             capped by max_upgrades.memory 16000 (built-in); above\n#              default 1000\n",
+        )
+        .prints("# quota memory_limit: 0a000000 + 0b000000, capped by built-in maximum of memory\n")
+        .prints("# quota cpu_request: built-in minimum\n");
+}
+
+#[test]
 fn the_explanation_in_json_names_every_writer() {
     let site = site(&json!([license(
         A,
@@ -701,8 +717,12 @@ fn the_explanation_in_json_names_every_writer() {
         (&json!("quota"), &json!("memory_limit"))
     );
     assert_eq!(
-        (&memory["source"]["by"], &memory["source"]["id"]),
-        (&json!("license"), &json!(A))
+        memory["source"],
+        json!({"by": "license", "id": A, "how": "base", "amount": 3000, "value": 3000})
+    );
+    assert_eq!(
+        memory["calculation"],
+        json!([memory["source"], {"by": "default", "id": "default_quotas.mem", "how": "compared", "amount": 1000, "value": 3000}])
     );
     assert_eq!(
         of("/metadata/labels/mine"),

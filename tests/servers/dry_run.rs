@@ -86,7 +86,9 @@ fn the_picture_of_two_licenses_and_a_quota_value_is_drawn() {
     .says("\n1  license \"storage extra\" 5e0a9e17-3b8c-4d21-a6f0-91c27d84b35e\n   operation 1 of 2  add ")
     .says("\"/extra\" is taken by volumeMounts[6]:\n")
     .says("license \"storage extra read-only\" 0b5e91c2,\n")
-    .says("\n2  quota memory_limit")
+    .says(
+        "\n2  quota memory_limit = 16000 MB\n     licenses storage extra read-only 0b5e91c2 1000 + storage extra 5e0a9e17\n",
+    )
     .says("16000Mi > 8Gi")
     .says("hint  lower max_upgrades.memory to what 8Gi allows, or raise the LimitRange");
     let words = run.stderr.find("3 problems").unwrap();
@@ -194,16 +196,33 @@ fn a_limit_below_the_quotas_request_is_blamed_on_the_operation_that_lowered_it()
 }
 
 #[test]
-fn a_fault_of_the_quota_is_said_to_be_one_with_its_source() {
+fn a_fault_of_the_quota_is_said_to_be_one_with_its_calculation_that_names_every_license() {
     let run = run_in("limited", &Sandbox::new(), &["--example", "--report", "json"]).code(1);
     let blame = run.json()["refusals"][0]["blame"].clone();
+    let quota = Sandbox::new()
+        .run(&["quota", "--example", "-o", "json"])
+        .code(0)
+        .json();
+    let calculation = quota["decided_by"]["memory_limit"].clone();
     assert_eq!(
         blame,
         json!([{"by": "quota", "field": "memory_limit", "path": "/spec/containers/0/resources/limits/memory",
                 "at": "/spec/containers/0/resources/limits/memory",
-                "source": blame[0]["source"].clone()}])
+                "source": {"by": "maximum", "id": "max_upgrades.memory", "how": "capped", "amount": 16000, "value": 16000},
+                "calculation": calculation}])
     );
-    assert!(blame[0]["source"]["by"].is_string(), "{blame}");
+    let licenses = calculation
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|step| step["by"] == "license");
+    assert_eq!(licenses.count(), 3);
+    run_in("limited", &Sandbox::new(), &["--example", "--all"])
+        .code(1)
+        .says(
+            "quota memory_limit = 16000 MB\n  16000Mi > 8Gi (licenses storage extra 5e0a9e17 1000 + big 77aa10b4 16000 +\n    \
+             patch1 f3d76abf 1000 = 18000, capped by max_upgrades.memory 16000; above\n    default 1000)\n",
+        );
 }
 
 #[test]
