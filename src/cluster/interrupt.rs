@@ -10,10 +10,13 @@ use std::{
     sync::{
         OnceLock,
         atomic::{AtomicUsize, Ordering},
+        mpsc,
     },
 };
 
 use futures_util::future::{Either, select};
+#[cfg(windows)]
+use tokio::signal::windows::ctrl_c as signals;
 use tokio::sync::watch;
 
 use super::RequestError;
@@ -62,20 +65,33 @@ fn pressed() -> &'static watch::Receiver<bool> {
     static PRESSED: OnceLock<watch::Receiver<bool>> = OnceLock::new();
     PRESSED.get_or_init(|| {
         let (sender, receiver) = watch::channel(false);
+        let (ready, listening) = mpsc::channel();
         // Without the thread Ctrl-C keeps its default, which is as well.
         let _ = std::thread::Builder::new()
             .name("ctrl-c".to_owned())
-            .spawn(move || listen(&sender));
+            .spawn(move || listen(&sender, ready));
+        // Nothing is ever sent: the other end is dropped when the handler is in place, or when it cannot be.
+        let _: Result<(), _> = listening.recv();
         receiver
     })
 }
 
-fn listen(sender: &watch::Sender<bool>) {
+#[cfg(unix)]
+fn signals() -> std::io::Result<tokio::signal::unix::Signal> {
+    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())
+}
+
+fn listen(sender: &watch::Sender<bool>, ready: mpsc::Sender<()>) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return;
     };
     runtime.block_on(async {
-        while tokio::signal::ctrl_c().await.is_ok() {
+        // One stream for all of them: a new one would miss what is pressed before it is made.
+        let Ok(mut signals) = signals() else {
+            return;
+        };
+        drop(ready);
+        while signals.recv().await.is_some() {
             if RUNNING.load(Ordering::SeqCst) == 0 || sender.send_replace(true) {
                 std::process::exit(INTERRUPTED);
             }

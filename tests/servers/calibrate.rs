@@ -7,10 +7,7 @@
     reason = "a failure here is a failed test"
 )]
 
-use std::sync::{
-    LazyLock, Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kubectl_cocalc::{
     pipeline::{
@@ -21,9 +18,7 @@ use kubectl_cocalc::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Run, Sandbox, api_server::ApiServer};
-
-static SERVER: LazyLock<Mutex<ApiServer>> = LazyLock::new(|| Mutex::new(ApiServer::start()));
+use crate::support::{Run, Sandbox, api_server::common};
 
 const IDS: [&str; 7] = [
     "11111111-1111-4111-8111-000000000001",
@@ -161,7 +156,7 @@ fn live_pods_of(sites: &[Value]) -> Vec<Vec<Value>> {
         }
         namespaces.push((namespace, snapshot.projects.len()));
     }
-    let server = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    let server = common();
     let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
     server.kubectl_with_stdin(&["create", "-f", "-"], &list);
     let got = server.kubectl(&["get", "pods", "--all-namespaces", "-o", "json"]);

@@ -18,7 +18,6 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::LazyLock,
-    time::{Duration, Instant},
 };
 
 use kubectl_cocalc::{
@@ -29,7 +28,11 @@ use kubectl_cocalc::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::support::{Run, Sandbox, api_server::ApiServer};
+use crate::support::{
+    Run, Sandbox,
+    api_server::ApiServer,
+    shared::{Shared, until},
+};
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
@@ -522,7 +525,8 @@ fn ask(server: &ApiServer, namespace: &str, pods: &[&Value]) -> Vec<Answer> {
 }
 
 static CASES: LazyLock<Vec<Case>> = LazyLock::new(cases);
-static SERVER: LazyLock<ApiServer> = LazyLock::new(start);
+/// Of its own: the policies of the corpus have no namespace.
+static SERVER: Shared<ApiServer> = Shared::new(start);
 
 /// A server with the namespaces of the corpus, and the pods of the projects that run.
 fn start() -> ApiServer {
@@ -570,7 +574,6 @@ fn start() -> ApiServer {
         }
     }
     // Policies, limits and quotas are in force as soon as the server has seen them.
-    let waited = Instant::now();
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": {"owner": "nobody"}},
         "spec": {"nodeName": "n", "hostAliases": [{"ip": "10.0.0.1"}], "dnsConfig": {},
             "containers": [{"name": "c", "image": "i:latest", "resources": {"limits": {"memory": "64Gi"}, "requests": {"memory": "1Mi"}}}]}});
@@ -583,20 +586,15 @@ fn start() -> ApiServer {
         "closed",
         "policy",
     ] {
-        while ask(&server, namespace, &[&pod])[0].accepts() {
-            assert!(
-                waited.elapsed() < Duration::from_secs(60),
-                "{namespace} refuses nothing"
-            );
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        until(&format!("{namespace} refuses something"), || {
+            !ask(&server, namespace, &[&pod])[0].accepts()
+        });
     }
     let images = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
         "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}});
-    while ask(&server, "policy", &[&images])[0].warnings.is_empty() {
-        assert!(waited.elapsed() < Duration::from_secs(60), "no policy warns");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    until("a policy warns", || {
+        !ask(&server, "policy", &[&images])[0].warnings.is_empty()
+    });
     server
 }
 
@@ -897,7 +895,7 @@ fn describe(case: &Case, question: &Question<'_>) -> String {
 
 #[test]
 fn the_server_itself_proves_every_expectation() {
-    let asked = ask_everything(&SERVER, &CASES);
+    let asked = ask_everything(&SERVER.get(), &CASES);
     let (mut questions, mut complaints) = (0, Vec::new());
     for case in &*CASES {
         questions += asked[&case.number].len();
@@ -939,7 +937,8 @@ fn at_once<T: Sync>(jobs: &[T], run: impl Fn(&T) -> Vec<String> + Sync) -> Vec<S
 }
 
 fn dry_run(sandbox: &Sandbox, namespace: &str, more: &[&str]) -> Run {
-    let kubeconfig = SERVER.kubeconfig().display().to_string();
+    let server = SERVER.get();
+    let kubeconfig = server.kubeconfig().display().to_string();
     let mut args = vec!["dry-run", "-f", "site.json", "--no-lookup"];
     args.extend(["--kubeconfig", &kubeconfig, "-n", namespace]);
     args.extend(more);
@@ -1191,6 +1190,7 @@ fn the_first_lines_are_what_kubectl_prints_for_the_same_pod() {
             }
         }
     }
+    let server = SERVER.get();
     let complaints = at_once(&jobs, |(case, namespace, pod, site)| {
         // Only these need it, and kubectl reads the whole schema for it.
         let strict = case.refusals.iter().any(|refusal| refusal.layer == Layer::Decode);
@@ -1200,7 +1200,7 @@ fn the_first_lines_are_what_kubectl_prints_for_the_same_pod() {
             "--validate=false"
         };
         let args = ["-n", namespace, "create", "--dry-run=server", validate, "-f", "-"];
-        let kubectl = SERVER.try_kubectl(&args, &pod.to_string());
+        let kubectl = server.try_kubectl(&args, &pod.to_string());
         let kubectl = String::from_utf8(kubectl.stderr).expect("UTF-8");
         let kubectl = kubectl.replace("error when creating \"STDIN\": ", "");
         let not_a_warning = |line: &&str| !line.to_lowercase().starts_with("warning: ");

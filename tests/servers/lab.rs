@@ -2,11 +2,9 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
-use std::{process::Command, sync::LazyLock};
+use std::process::Command;
 
 use crate::support::{LAB, PLUGIN, Run, Sandbox, lab::Lab};
-
-static SITE: LazyLock<Lab> = LazyLock::new(Lab::start);
 
 const PROJECTS: [&str; 4] = [
     LAB,
@@ -19,7 +17,7 @@ const PROJECTS: [&str; 4] = [
 fn run(sandbox: &Sandbox, args: &[&str], database: bool) -> Run {
     let mut command = Command::new(PLUGIN);
     command.args(args);
-    let environment = SITE.environment();
+    let environment = Lab::shared().environment();
     let with = environment
         .iter()
         .filter(|(name, _)| database || *name == "KUBECONFIG");
@@ -64,7 +62,7 @@ fn a_snapshot_of_both_replays_to_the_same_render_quota_and_verdict_byte_for_byte
 #[test]
 fn the_statement_for_psql_carries_all_of_the_database_through_a_pipe() {
     let sandbox = Sandbox::new();
-    let url = &SITE.environment()[1].1;
+    let url = &Lab::shared().environment()[1].1;
     let mut shell = Command::new("bash");
     shell.args([
         "-o",

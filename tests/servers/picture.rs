@@ -9,7 +9,7 @@ use crate::support::{LAB, PLUGIN, lab::Lab};
 
 #[test]
 fn the_picture_shows_what_the_command_prints() {
-    let lab = Lab::start();
+    let lab = Lab::shared();
     let run = Command::new(PLUGIN)
         .args(["dry-run", LAB, "--color", "always"])
         .envs(lab.environment())

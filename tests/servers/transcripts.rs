@@ -23,7 +23,7 @@ fn cases() -> trycmd::TestCases {
 
 #[test]
 fn the_transcripts_of_the_readme_show_what_the_commands_print() {
-    let lab = Lab::start();
+    let lab = Lab::shared();
     let cases = cases();
     for (name, value) in lab.environment() {
         cases.env(name, value);

@@ -1,18 +1,27 @@
-//! A real API server for a test binary: kube-apiserver with etcd in one process, as tests/run built it.
+//! A real API server: kube-apiserver with etcd in one process, as tests/run built it. Who shares one is said in
+//! [`super::shared`].
 
 use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
-use super::kubectl;
+use super::{kubectl, shared::until};
 
 /// The namespace that is made in each.
 pub(crate) const NAMESPACE: &str = "cocalc";
 
-/// An API server of its own, ended with the test.
+/// The API server of all modules that make nothing outside of namespaces, and nothing in [`NAMESPACE`] that others see.
+pub(crate) fn common() -> &'static ApiServer {
+    // Never dropped: it ends when its input does, and that does with this process.
+    static COMMON: LazyLock<ApiServer> = LazyLock::new(ApiServer::start);
+    &COMMON
+}
+
+/// An API server, ended when it is dropped.
 pub(crate) struct ApiServer {
     child: Child,
     kubeconfig: PathBuf,
@@ -27,6 +36,19 @@ const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStage
 impl ApiServer {
     /// Starts one. It takes a few seconds and 300 MB.
     pub(crate) fn start() -> Self {
+        // Its ports were free when it chose them, and can be taken when it opens them.
+        let server = (0..3).find_map(|_| Self::try_start());
+        let server = server.expect("the API server starts");
+        // It makes its own namespaces a moment after it is ready.
+        until("the server has made its namespaces", || {
+            let args = ["get", "namespace", "default", "kube-system"];
+            server.try_kubectl(&args, "").status.success()
+        });
+        server.make_namespace(NAMESPACE);
+        server
+    }
+
+    fn try_start() -> Option<Self> {
         // A server in a static is never dropped: what it leaves is removed with the next run of tests/run.
         let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let folder = tempfile::Builder::new().prefix("api-server-").tempdir_in(tmp);
@@ -62,16 +84,23 @@ impl ApiServer {
         BufReader::new(child.stdout.take().expect("its output"))
             .read_line(&mut line)
             .expect("a line");
-        let kubeconfig = line.split_whitespace().nth(2).map(PathBuf::from);
-        let server = Self {
+        let Some(kubeconfig) = line.split_whitespace().nth(2).map(PathBuf::from) else {
+            let _ = child.kill();
+            let _ = child.wait();
+            return None;
+        };
+        Some(Self {
             child,
-            kubeconfig: kubeconfig.unwrap_or_else(|| panic!("the server said {line:?}")),
+            kubeconfig,
             audit_log,
             folder,
-        };
-        server.kubectl(&["create", "namespace", NAMESPACE]);
-        server.kubectl(&["-n", NAMESPACE, "create", "serviceaccount", "default"]);
-        server
+        })
+    }
+
+    /// Makes a namespace with the service account that pods need.
+    pub(crate) fn make_namespace(&self, name: &str) {
+        self.kubectl(&["create", "namespace", name]);
+        self.kubectl(&["-n", name, "create", "serviceaccount", "default"]);
     }
 
     /// The administrator's kubeconfig; its context names no namespace.
@@ -84,12 +113,19 @@ impl ApiServer {
         self.folder.path()
     }
 
-    /// Every request that was answered, one JSON object of `audit.k8s.io/v1` a line.
-    pub(crate) fn audit(&self) -> Vec<serde_json::Value> {
+    /// Every request of the plugin that was answered, as an object of `audit.k8s.io/v1`. Requests of kubectl, and those
+    /// that the server makes of itself whenever it likes, are not among them. One without a user agent is nobody else's.
+    ///
+    /// The last may come a moment after its answer: whoever counts them waits with [`until`].
+    pub(crate) fn requests(&self) -> Vec<serde_json::Value> {
         let text = std::fs::read_to_string(&self.audit_log).expect("the audit log");
         let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         lines
             .map(|line| serde_json::from_str(line).expect("JSON"))
+            .filter(|event: &serde_json::Value| {
+                let agent = event["userAgent"].as_str().unwrap_or_default();
+                agent.is_empty() || agent.starts_with("kubectl-cocalc/")
+            })
             .collect()
     }
 

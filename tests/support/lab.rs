@@ -1,19 +1,28 @@
 //! The site of README.md: a real API server with what CoCalc's chart puts there, and a real PostgreSQL.
 
+use std::sync::Arc;
+
 use super::{
     api_server::{ApiServer, NAMESPACE},
     postgres::Postgres,
+    shared::Shared,
 };
 
-/// The site of tests/data/lab.
+/// The site of tests/data/lab, which nobody changes.
 pub(crate) struct Lab {
     server: ApiServer,
     database: Postgres,
 }
 
 impl Lab {
+    /// The one that all tests share.
+    pub(crate) fn shared() -> Arc<Self> {
+        static LAB: Shared<Lab> = Shared::new(Lab::start);
+        LAB.get()
+    }
+
     /// Starts both servers.
-    pub(crate) fn start() -> Self {
+    fn start() -> Self {
         let server = ApiServer::start();
         server.kubectl(&["-n", NAMESPACE, "create", "-f", "tests/data/lab/cluster.yaml"]);
         // No kubelet tells what the node has.

@@ -20,6 +20,7 @@ pub(crate) mod fault_server;
 pub(crate) mod lab;
 #[cfg(unix)]
 pub(crate) mod postgres;
+pub(crate) mod shared;
 
 /// The built plugin.
 pub(crate) const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-cocalc");
