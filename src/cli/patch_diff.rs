@@ -16,7 +16,9 @@ use crate::{
         rules::rules,
     },
     json::Json,
-    json_patch::{Document, Effect, Gate, Operation, Options, Reason, Stamp, apply, strict},
+    json_patch::{
+        Document, Effect, Gate, Operation, Options, Reason, Stamp, apply, strict, strict_in_place,
+    },
     output::{
         diff::{self, Documents, Side},
         explain::Explained,
@@ -331,7 +333,8 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
             "--before goes with --after or with a patch (--patch, --patch-file)",
         ));
     };
-    let mut document = Document::from_json(&Json::from(before), 0);
+    let original = Document::from_value(before, 0);
+    let mut document = original.clone();
     let gate = crate::json_patch::gate(&patch.text);
     let mut report = PatchReport::new(&patch.label, &patch.label, "", &gate);
     let operations = match gate {
@@ -341,6 +344,10 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
     };
     let numbered: Vec<(&Operation, Stamp)> = operations.iter().zip(1..).collect();
     let applied = apply(&mut document, &numbered, Options { validate: false });
+    // Where this tool refuses to go on: what CoCalc would go on to make may be of any size.
+    if applied.failure.as_ref().is_some_and(|failure| failure.limit.is_some()) {
+        document = original.clone();
+    }
     let after = document.to_value().map_err(CommandError::usage)?;
     let label = file.display().to_string();
     let mut comparison = Comparison::new(
@@ -372,19 +379,20 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
     comparison.rfc6902 = Some(verdict.clone());
     report.rfc6902 = Some(verdict);
     report.fails = comparison.failure.is_some();
-    report.places = places(patch);
     comparison.dropped_at = dropped_at(patch);
     let to_check = PatchToCheck {
         license: &patch.label,
         operations: &operations,
         effects: &applied.effects,
     };
-    let original = Document::from_json(&Json::from(before), 0);
     let found = check_operations(&original, &[to_check], Options { validate: false });
     report.findings = found
         .into_iter()
         .map(|found| (found.operation, found.finding))
         .collect();
+    if !report.findings.is_empty() {
+        report.places = places(patch);
+    }
     report.operations = operations.into_iter().zip(applied.effects).collect();
     if after.get("kind").and_then(Value::as_str) == Some("Pod") {
         comparison.judge_pod();
@@ -400,7 +408,7 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
         ));
     }
     comparison.patches.push(report);
-    comparison.made = Some(make(args, before, &after, None));
+    comparison.made = made_to_print(args, before, &after);
     Ok(comparison)
 }
 
@@ -526,7 +534,7 @@ fn project(
         comparison.project_id = Some(subject.project_id.to_owned());
         comparison.findings = check::findings(site, subject, &rendered);
         comparison.rendered = Some((Side::After, rendered));
-        comparison.made = Some(make(args, &pod, &live, None));
+        comparison.made = made_to_print(args, &pod, &live);
         return Ok(comparison);
     }
     if let Some(new_site) = new_site {
@@ -545,17 +553,15 @@ fn project(
         .count();
     let s = if licenses == 1 { "" } else { "s" };
     let what_if = if candidate.is_some() { ", 1 what-if" } else { "" };
+    let made = made_to_print(args, &before, &after);
     let mut comparison = Comparison::new(
-        (before.clone(), format!("{name}  without license patches")),
-        (
-            after.clone(),
-            format!("{name}  with {licenses} license{s}{what_if}"),
-        ),
+        (before, format!("{name}  without license patches")),
+        (after, format!("{name}  with {licenses} license{s}{what_if}")),
     );
     comparison.project_id = Some(subject.project_id.to_owned());
     comparison.findings = check::findings(site, subject, &rendered);
-    comparison.judge_patches(site, &rendered, &before);
-    comparison.made = Some(make(args, &before, &after, None));
+    comparison.judge_patches(site, &rendered);
+    comparison.made = made;
     comparison.judge_rendered(site, &rendered);
     comparison.rendered = Some((Side::After, rendered));
     Ok(comparison)
@@ -720,9 +726,9 @@ fn next_template(
             }
         }
     }
-    comparison.judge_patches(new_site, &next, &new);
+    comparison.judge_patches(new_site, &next);
     comparison.judge_rendered(new_site, &next);
-    comparison.made = Some(make(args, &before, &after, None));
+    comparison.made = made_to_print(args, &before, &after);
     comparison.rendered = Some((Side::After, next));
     Ok(comparison)
 }
@@ -780,30 +786,27 @@ impl Comparison {
         self.findings.extend(frozen.into_values());
     }
 
-    fn judge_patches(&mut self, site: &Site, rendered: &Rendered, unpatched: &Value) {
-        let mut document = unpatched.clone();
+    fn judge_patches(&mut self, site: &Site, rendered: &Rendered) {
+        // RFC 6902's document; after a license that it forbids, what CoCalc goes on with.
+        let mut document = rendered.unpatched.to_value().unwrap_or_default();
+        let (mut cocalcs, mut applied) = (rendered.unpatched.clone(), 0);
         let mut verdict = Ok(());
-        for patch in &rendered.patches {
+        for (at, patch) in rendered.patches.iter().enumerate() {
             let mut report = PatchReport::of(site, patch);
             let values: Vec<Value> = patch
                 .operations()
                 .iter()
                 .filter_map(|op| op.json().to_value().ok())
                 .collect();
-            let own = match strict(&document, &values) {
-                Ok(next) => {
-                    document = next;
-                    Ok(())
-                }
-                Err(rejected) => {
-                    // CoCalc goes on; so does the next license's judgement.
-                    let mut lenient = Document::from_json(&Json::from(&document), 0);
-                    let numbered: Vec<(&Operation, Stamp)> = patch.operations().iter().zip(1..).collect();
-                    apply(&mut lenient, &numbered, Options { validate: false });
-                    document = lenient.to_value().unwrap_or(document);
-                    Err(rejected.to_string())
-                }
-            };
+            let own = strict_in_place(&mut document, &values).map_err(|rejected| rejected.to_string());
+            if own.is_err() {
+                let behind = rendered.patches.iter().take(at + 1).skip(applied);
+                let numbered: Vec<(&Operation, Stamp)> =
+                    behind.flat_map(Patch::operations).zip(1..).collect();
+                apply(&mut cocalcs, &numbered, Options { validate: false });
+                applied = at + 1;
+                document = cocalcs.to_value().unwrap_or_default();
+            }
             if report.dropped.is_none() {
                 if verdict.is_ok() {
                     verdict.clone_from(&own);
@@ -834,6 +837,7 @@ impl Comparison {
                 .patches
                 .iter_mut()
                 .find(|p| Some(&*p.license) == site.what_if().candidate_license())
+            && !report.findings.is_empty()
         {
             report.places = places(candidate);
         }
@@ -1339,6 +1343,11 @@ fn diffs(ui: &Ui, args: &Args, comparisons: &[Comparison]) -> String {
         result.push_str(text);
     }
     result
+}
+
+/// The patch of a comparison whose patch is only printed.
+fn made_to_print(args: &Args, before: &Value, after: &Value) -> Option<Result<Made, String>> {
+    (args.output != Format::Diff).then(|| make(args, before, after, None))
 }
 
 fn make(args: &Args, before: &Value, after: &Value, base: Option<&Value>) -> Result<Made, String> {

@@ -144,17 +144,20 @@ pub fn element_places(text: &str) -> Vec<(usize, usize)> {
     let Ok(((_, starts), _)) = read(text, &mut Starts) else {
         return Vec::new();
     };
-    let (mut line, mut line_start, mut done) = (1, 0, 0);
+    // Counted on from the element before: from the line's start it would be quadratic in a text of one line.
+    let (mut line, mut column, mut done) = (1, 1, 0);
     let mut places = Vec::with_capacity(starts.len());
     for start in starts {
         let between = text.get(done..start).unwrap_or_default();
-        line += between.matches('\n').count();
-        line_start = between.rfind('\n').map_or(line_start, |at| done + at + 1);
+        match between.rsplit_once('\n') {
+            Some((lines, rest)) => {
+                line += 1 + lines.matches('\n').count();
+                column = 1 + rest.chars().count();
+            }
+            None => column += between.chars().count(),
+        }
         done = start;
-        places.push((
-            line,
-            text.get(line_start..start).unwrap_or_default().chars().count() + 1,
-        ));
+        places.push((line, column));
     }
     places
 }
