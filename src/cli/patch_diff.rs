@@ -230,7 +230,7 @@ fn files(
 ) -> Result<Comparison, CommandError> {
     let before_value = read_value(ui, before)?;
     let Some(after) = after else {
-        return patched_file(ui, args, before, &before_value);
+        return patched_file(ui, args, before, before_value);
     };
     let after_value = read_value(ui, after)?;
     let mut comparison = Comparison::new(
@@ -326,14 +326,14 @@ fn order_matters(rendered: &Rendered, made: &Made) -> Option<Finding> {
 }
 
 /// `--before FILE` with a patch: what it does to any document.
-fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Comparison, CommandError> {
+fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comparison, CommandError> {
     let what_if = args.what_if.resolve(ui, &snapshot::Snapshot::default())?;
     let Some(patch) = &what_if.patch else {
         return Err(CommandError::usage(
             "--before goes with --after or with a patch (--patch, --patch-file)",
         ));
     };
-    let original = Document::from_value(before, 0);
+    let original = Document::from_value(&before, 0);
     let mut document = original.clone();
     let gate = crate::json_patch::gate(&patch.text);
     let mut report = PatchReport::new(&patch.label, &patch.label, "", &gate);
@@ -345,15 +345,14 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
     let numbered: Vec<(&Operation, Stamp)> = operations.iter().zip(1..).collect();
     let applied = apply(&mut document, &numbered, Options { validate: false });
     // Where this tool refuses to go on: what CoCalc would go on to make may be of any size.
-    if applied.failure.as_ref().is_some_and(|failure| failure.limit.is_some()) {
+    let refused = applied.failure.as_ref().is_some_and(|failure| failure.limit.is_some());
+    if refused {
         document = original.clone();
     }
     let after = document.to_value().map_err(CommandError::usage)?;
     let label = file.display().to_string();
-    let mut comparison = Comparison::new(
-        (before.clone(), label.clone()),
-        (after.clone(), format!("{label}  with {}", patch.label)),
-    );
+    let with = format!("{label}  with {}", patch.label);
+    let mut comparison = Comparison::new((before, label), (after, with));
     if let Some(failure) = &applied.failure {
         let operation = operations.get(failure.operation);
         let shown = operation.map_or_else(String::new, |op| format!(" ({} {})", op.op(), op.path()));
@@ -369,15 +368,17 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
                             "operation": failure.operation, "message": failure.message});
         comparison.failure = Some((text, report));
     }
-    let values: Vec<Value> = operations
-        .iter()
-        .filter_map(|op| op.json().to_value().ok())
-        .collect();
-    let verdict = strict(before, &values)
-        .map(|_| ())
-        .map_err(|rejected| rejected.to_string());
-    comparison.rfc6902 = Some(verdict.clone());
-    report.rfc6902 = Some(verdict);
+    if !refused {
+        let values: Vec<Value> = operations
+            .iter()
+            .filter_map(|op| op.json().to_value().ok())
+            .collect();
+        let verdict = strict(&comparison.before, &values)
+            .map(|_| ())
+            .map_err(|rejected| rejected.to_string());
+        comparison.rfc6902 = Some(verdict.clone());
+        report.rfc6902 = Some(verdict);
+    }
     report.fails = comparison.failure.is_some();
     comparison.dropped_at = dropped_at(patch);
     let to_check = PatchToCheck {
@@ -394,7 +395,7 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
         report.places = places(patch);
     }
     report.operations = operations.into_iter().zip(applied.effects).collect();
-    if after.get("kind").and_then(Value::as_str) == Some("Pod") {
+    if comparison.after.get("kind").and_then(Value::as_str) == Some("Pod") {
         comparison.judge_pod();
     }
     if let Some(reason) = &report.dropped {
@@ -408,7 +409,7 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
         ));
     }
     comparison.patches.push(report);
-    comparison.made = made_to_print(args, before, &after);
+    comparison.made = made_to_print(args, &comparison.before, &comparison.after);
     Ok(comparison)
 }
 
@@ -905,8 +906,10 @@ impl Comparison {
     fn report(&self, show_secrets: bool) -> Value {
         let (before, after) = self.shown(show_secrets);
         let operations = |patch: &PatchReport| -> Vec<Value> {
+            // Both are in the order of the operations.
+            let mut rest = patch.findings.iter().peekable();
             let operation = |(i, (operation, effect)): (usize, &(Operation, Effect))| {
-                let own = patch.findings.iter().filter(|(at, _)| *at == i);
+                let own = std::iter::from_fn(|| rest.next_if(|(at, _)| *at == i));
                 let findings: Vec<Value> = own
                     .map(|(_, finding)| Value::Object(finding_json(finding)))
                     .collect();
@@ -1368,12 +1371,11 @@ fn read_value(ui: &Ui, file: &Path) -> Result<Value, CommandError> {
     } else {
         file.display().to_string()
     };
-    let (json, notes) = snapshot::parse_document(&text, &name).map_err(CommandError::usage)?;
+    let (value, notes) = snapshot::parse_value(&text, &name).map_err(CommandError::usage)?;
     for note in notes.iter().filter(|note| note.is_warning()) {
         ui.warning(&note.message);
     }
-    json.to_value()
-        .map_err(|error| CommandError::usage(format!("{name}: {error}")))
+    value.map_err(|error| CommandError::usage(format!("{name}: {error}")))
 }
 
 fn pod_of(rendered: &Rendered) -> Result<Value, CommandError> {

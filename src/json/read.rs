@@ -2,6 +2,8 @@
 
 use std::{ops::Range, sync::Arc};
 
+use serde_json::Value;
+
 use super::{JsString, Json, Map};
 
 /// How deep lists and maps may be nested in a text. `JSON.parse` has no limit of its own; a Pod is about ten
@@ -97,6 +99,45 @@ pub fn parse(text: &str) -> Result<Json, Error> {
 /// As [`parse`].
 pub fn parse_with_notes(text: &str) -> Result<(Json, Notes), Error> {
     read(text, &mut Plain)
+}
+
+/// [`parse_with_notes`] and [`Json::to_value`] in one; `None` where the latter has none.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_to_value(text: &str) -> Result<(Option<Value>, Notes), Error> {
+    /// Whether all strings so far are well-formed.
+    struct Values(bool);
+    impl Values {
+        fn text(&mut self, text: &JsString) -> String {
+            self.0 &= text.as_str().is_some();
+            text.as_str().unwrap_or_default().to_owned()
+        }
+    }
+    impl Build for Values {
+        type Value = Value;
+        type Members = serde_json::Map<String, Value>;
+        fn scalar(&mut self, value: Json, _: Range<usize>) -> Value {
+            match value {
+                Json::Bool(b) => Value::Bool(b),
+                Json::Number(n) => super::value_from_f64(n),
+                Json::String(s) => Value::String(self.text(&s)),
+                Json::Null | Json::List(_) | Json::Map(_) => Value::Null,
+            }
+        }
+        fn list(&mut self, elements: Vec<Value>, _: Range<usize>) -> Value {
+            Value::Array(elements)
+        }
+        fn member(&mut self, members: &mut Self::Members, name: JsString, _: Range<usize>, value: Value) -> bool {
+            members.insert(self.text(&name), value).is_some()
+        }
+        fn map(&mut self, members: Self::Members, _: Range<usize>) -> Value {
+            Value::Object(members)
+        }
+    }
+    let mut values = Values(true);
+    let (value, notes) = read(text, &mut values)?;
+    Ok((values.0.then_some(value), notes))
 }
 
 /// Reads a text into whatever `build` makes of it.

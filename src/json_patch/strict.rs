@@ -12,7 +12,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::MAX_TEXT;
-use crate::json::{js_numbers, with_js_numbers};
+use crate::json::js_numbers;
 
 /// How many keys of a map a reason lists.
 const KEYS_SHOWN: usize = 8;
@@ -28,13 +28,13 @@ pub struct Rejected {
 }
 
 /// The patched document, if RFC 6902 allows every operation. Numbers in it are JavaScript's
-/// ([`with_js_numbers`]). Recurses as deep as the document and the values.
+/// ([`js_numbers`]). Recurses as deep as the document and the values.
 ///
 /// # Errors
 /// The first operation that the RFC forbids. Members that it does not know are allowed, as it demands. A document
 /// of more than about [`MAX_TEXT`] bytes of text, and more than about a second of copying, are refused.
 pub fn strict(document: &Value, operations: &[Value]) -> Result<Value, Rejected> {
-    let mut document = with_js_numbers(document);
+    let mut document = js_numbers(document).into_owned();
     strict_in_place(&mut document, operations)?;
     Ok(document)
 }

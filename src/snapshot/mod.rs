@@ -37,7 +37,9 @@ pub use assumptions::{
 pub use cluster::{ClusterReadError, LivePods, Wanted, read_cluster};
 pub use counts::{LicenseCounts, counts};
 pub use example::example;
-pub use file::{Input, ReadOptions, parse_document, read_input_text, read_inputs, template_from_manifests};
+pub use file::{
+    Input, ReadOptions, parse_document, parse_value, read_input_text, read_inputs, template_from_manifests,
+};
 pub use live_pod::project_id_of;
 pub use part::Part;
 pub use place::{Note, NoteKind, Place, ReadError};
