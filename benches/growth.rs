@@ -39,7 +39,15 @@ const ROWS: &[Row] = &[
         command: |folder, n| {
             let patch = file(folder, "patch.json", &operations(n).to_string());
             let pod = file(folder, "pod.json", TEMPLATE);
-            plugin(&["patch-diff", "-o", "json", "--before", &pod, "--patch-file", &patch])
+            plugin(&[
+                "patch-diff",
+                "-o",
+                "json",
+                "--before",
+                &pod,
+                "--patch-file",
+                &patch,
+            ])
         },
     },
     Row {
@@ -54,19 +62,47 @@ const ROWS: &[Row] = &[
     Row {
         name: "licenses of a project, render",
         smallest: 5_000,
-        command: |folder, n| of_site(folder, &Site { licenses: n, held: n, ..SITE }, &["render", "-o", "json"]),
+        command: |folder, n| {
+            of_site(
+                folder,
+                &Site {
+                    licenses: n,
+                    held: n,
+                    ..SITE
+                },
+                &["render", "-o", "json"],
+            )
+        },
     },
     Row {
         name: "licenses of a project, patch-diff -o json",
         smallest: 2_500,
         command: |folder, n| {
-            of_site(folder, &Site { licenses: n, held: n, ..SITE }, &["patch-diff", "-o", "json"])
+            of_site(
+                folder,
+                &Site {
+                    licenses: n,
+                    held: n,
+                    ..SITE
+                },
+                &["patch-diff", "-o", "json"],
+            )
         },
     },
     Row {
         name: "licenses of a project, quota",
         smallest: 5_000,
-        command: |folder, n| of_site(folder, &Site { licenses: n, held: n, ..SITE }, &["quota"]),
+        command: |folder, n| {
+            of_site(
+                folder,
+                &Site {
+                    licenses: n,
+                    held: n,
+                    ..SITE
+                },
+                &["quota"],
+            )
+        },
     },
     Row {
         name: "elements of an edited list",
@@ -91,7 +127,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "env of a container, render",
-        smallest: 10_000,
+        smallest: 20_000,
         command: |folder, n| of_site(folder, &Site { variables: n, ..SITE }, &["render", "-o", "json"]),
     },
     Row {
@@ -103,13 +139,23 @@ const ROWS: &[Row] = &[
         name: "env of a container, patch-diff",
         smallest: 10_000,
         command: |folder, n| {
-            of_site(folder, &Site { variables: n, ..SITE }, &["patch-diff", "-o", "json", "--exit-zero"])
+            of_site(
+                folder,
+                &Site { variables: n, ..SITE },
+                &["patch-diff", "-o", "json", "--exit-zero"],
+            )
         },
     },
     Row {
         name: "projects, render --all",
-        smallest: 10_000,
-        command: |folder, n| of_site(folder, &Site { projects: n, ..SITE }, &["render", "--all", "-o", "jsonl"]),
+        smallest: 20_000,
+        command: |folder, n| {
+            of_site(
+                folder,
+                &Site { projects: n, ..SITE },
+                &["render", "--all", "-o", "jsonl"],
+            )
+        },
     },
     Row {
         name: "projects, quota --all",
@@ -118,21 +164,29 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "projects, licenses",
-        smallest: 10_000,
+        smallest: 50_000,
         command: |folder, n| of_site(folder, &Site { projects: n, ..SITE }, &["licenses"]),
     },
     Row {
         name: "projects, patch-diff --all",
         smallest: 2_000,
         command: |folder, n| {
-            of_site(folder, &Site { projects: n, ..SITE }, &["patch-diff", "--all", "--exit-zero"])
+            of_site(
+                folder,
+                &Site { projects: n, ..SITE },
+                &["patch-diff", "--all", "--exit-zero"],
+            )
         },
     },
     Row {
         name: "projects, snapshot --all --redact",
         smallest: 5_000,
         command: |folder, n| {
-            of_site(folder, &Site { projects: n, ..SITE }, &["snapshot", "--all", "--offline", "--redact"])
+            of_site(
+                folder,
+                &Site { projects: n, ..SITE },
+                &["snapshot", "--all", "--offline", "--redact"],
+            )
         },
     },
     Row {
@@ -149,7 +203,12 @@ const ROWS: &[Row] = &[
         name: "lines of a log, debug",
         smallest: 100_000,
         command: |folder, n| {
-            let line = |at: usize| format!("2026-11-24 12:00:00,{:03} INFO cocalc.manage: project {at}\n", at % 1000);
+            let line = |at: usize| {
+                format!(
+                    "2026-11-24 12:00:00,{:03} INFO cocalc.manage: project {at}\n",
+                    at % 1000
+                )
+            };
             log(folder, &(0..n).map(line).collect::<String>())
         },
     },
@@ -189,13 +248,28 @@ const ROWS: &[Row] = &[
     Row {
         name: "size of a JSON snapshot, quota",
         smallest: 10_000,
-        command: |folder, n| of_site(folder, &Site { projects: n, licenses: n / 10, ..SITE }, &["quota"]),
+        command: |folder, n| {
+            of_site(
+                folder,
+                &Site {
+                    projects: n,
+                    licenses: n / 10,
+                    ..SITE
+                },
+                &["quota"],
+            )
+        },
     },
     Row {
         name: "size of a YAML snapshot, quota",
         smallest: 5_000,
         command: |folder, n| {
-            let site = Site { projects: n, licenses: n / 10, ..SITE }.snapshot();
+            let site = Site {
+                projects: n,
+                licenses: n / 10,
+                ..SITE
+            }
+            .snapshot();
             let text = serde_yaml::to_string(&site).expect("YAML");
             let path = file(folder, "site.yaml", &text);
             plugin(&["quota", "-f", &path, &project_id(0)])
@@ -205,7 +279,10 @@ const ROWS: &[Row] = &[
         name: "placeholders of a template, render",
         smallest: 10_000,
         command: |folder, n| {
-            let site = Site { placeholders: n, ..SITE };
+            let site = Site {
+                placeholders: n,
+                ..SITE
+            };
             of_site(folder, &site, &["render", "-o", "json"])
         },
     },
@@ -216,25 +293,39 @@ const TEMPLATE: &str = include_str!("../tests/data/example-template.json");
 fn main() {
     let only = std::env::var("ONLY").unwrap_or_default();
     let (factor, rounds) = (support::number("FACTOR", 1), support::number("ROUNDS", 1));
-    println!("{:56} {:>9} {:>27} {:>27}", "", "n", "CPU s for n, 2n, 4n", "peak MiB for n, 2n, 4n");
+    println!(
+        "{:56} {:>9} {:>27} {:>27}",
+        "", "n", "CPU s for n, 2n, 4n", "peak MiB for n, 2n, 4n"
+    );
     for row in ROWS.iter().filter(|row| row.name.contains(&only)) {
         let n = row.smallest * factor;
         let costs = [n, 2 * n, 4 * n].map(|n| {
             let folder = tempfile::tempdir().expect("a temporary folder");
             let mut command = (row.command)(folder.path(), n);
             let costs = (0..rounds).map(|_| support::watch(&mut command));
-            costs.min_by(|a, b| a.cpu_s.total_cmp(&b.cpu_s)).expect("at least one round")
+            costs
+                .min_by(|a, b| a.cpu_s.total_cmp(&b.cpu_s))
+                .expect("at least one round")
         });
         let times = costs.map(|cost| cost.cpu_s);
         let peaks = costs.map(|cost| cost.peak_mib);
-        println!("{:56} {n:9} {} {}", row.name, series(times, BARE.0, 2), series(peaks, BARE.1, 0));
+        println!(
+            "{:56} {n:9} {} {}",
+            row.name,
+            series(times, BARE.0, 2),
+            series(peaks, BARE.1, 0)
+        );
     }
 }
 
 /// `0.10   0.21   0.80 !`
 fn series(values: [f64; 3], bare: f64, places: usize) -> String {
     let grows = |less: f64, more: f64| (more - bare).max(0.0) / (less - bare).max(bare) > LINEAR;
-    let mark = if grows(values[0], values[1]) || grows(values[1], values[2]) { "!" } else { " " };
+    let mark = if grows(values[0], values[1]) || grows(values[1], values[2]) {
+        "!"
+    } else {
+        " "
+    };
     let [a, b, c] = values;
     format!("{a:8.places$} {b:8.places$} {c:8.places$} {mark}")
 }
@@ -259,13 +350,20 @@ fn log(folder: &Path, text: &str) -> Command {
 fn made(folder: &Path, (before, after): (Value, Value)) -> Command {
     let before = file(folder, "before.json", &before.to_string());
     let after = file(folder, "after.json", &after.to_string());
-    plugin(&["patch-diff", "-o", "patch", "--before", &before, "--after", &after])
+    plugin(&[
+        "patch-diff",
+        "-o",
+        "patch",
+        "--before",
+        &before,
+        "--after",
+        &after,
+    ])
 }
 
 /// Operations that set labels, on one line.
 fn operations(n: usize) -> Value {
-    let operation =
-        |at: usize| json!({"op": "add", "path": format!("/metadata/labels/l{}", at % 500), "value": format!("v{at}")});
+    let operation = |at: usize| json!({"op": "add", "path": format!("/metadata/labels/l{}", at % 500), "value": format!("v{at}")});
     (0..n).map(operation).collect()
 }
 
@@ -282,7 +380,8 @@ fn list(n: usize, edit: impl Fn(usize) -> bool) -> (Value, Value) {
             (true, _) => {}
         }
     }
-    let pod = |env: Vec<Value>| json!({"kind": "Pod", "spec": {"containers": [{"name": "project", "env": env}]}});
+    let pod =
+        |env: Vec<Value>| json!({"kind": "Pod", "spec": {"containers": [{"name": "project", "env": env}]}});
     (pod(before), pod(after))
 }
 
@@ -326,8 +425,12 @@ fn license_id(at: usize) -> String {
 impl Site {
     fn snapshot(&self) -> Value {
         let mut template: Value = serde_json::from_str(TEMPLATE).expect("the template");
-        let env = template["spec"]["containers"][0]["env"].as_array_mut().expect("env");
-        env.extend((0..self.variables).map(|at| json!({"name": format!("API_KEY_{at}"), "value": format!("k{at}")})));
+        let env = template["spec"]["containers"][0]["env"]
+            .as_array_mut()
+            .expect("env");
+        env.extend(
+            (0..self.variables).map(|at| json!({"name": format!("API_KEY_{at}"), "value": format!("k{at}")})),
+        );
         let labels: Map<String, Value> = (0..self.placeholders)
             .map(|at| (format!("p{at}"), json!("{project_id}")))
             .collect();

@@ -33,7 +33,12 @@ fn main() {
     let kubectl = support::kubectl();
     let ours = |args: &[&str], of: &str| {
         let mut command = Command::new(support::PLUGIN);
-        command.args(args).arg(of).arg(&pod).arg("--patch-file").arg(&patch);
+        command
+            .args(args)
+            .arg(of)
+            .arg(&pod)
+            .arg("--patch-file")
+            .arg(&patch);
         command
     };
     let theirs = |program: &Path, args: &[&Path]| {
@@ -44,14 +49,31 @@ fn main() {
     let mut local = theirs(&kubectl, &[]);
     local.args(["patch", "--local", "-o", "json", "--type", "json", "-f"]);
     local.arg(&pod).arg("--patch-file").arg(&patch);
-    let node = [&support::project_file("benches/rivals/patch.js"), &support::peers(), &pod, &patch];
+    let node = [
+        &support::project_file("benches/rivals/patch.js"),
+        &support::peers(),
+        &pod,
+        &patch,
+    ];
     let mut commands = [
         ("render", ours(&["render", "-o", "json"], "-f")),
-        ("patch-diff -o json", ours(&["patch-diff", "-o", "json"], "--before")),
-        ("patch-diff -o patch", ours(&["patch-diff", "-o", "patch"], "--before")),
-        ("node, fast-json-patch", theirs(Path::new("node"), &node.map(|path| &**path))),
+        (
+            "patch-diff -o json",
+            ours(&["patch-diff", "-o", "json"], "--before"),
+        ),
+        (
+            "patch-diff -o patch",
+            ours(&["patch-diff", "-o", "patch"], "--before"),
+        ),
+        (
+            "node, fast-json-patch",
+            theirs(Path::new("node"), &node.map(|path| &**path)),
+        ),
         ("kubectl patch --local", local),
-        ("kubectl kustomize", theirs(&kubectl, &[Path::new("kustomize"), folder.path()])),
+        (
+            "kubectl kustomize",
+            theirs(&kubectl, &[Path::new("kustomize"), folder.path()]),
+        ),
     ];
 
     let mut walls = [const { Vec::new() }; 6];
@@ -62,7 +84,10 @@ fn main() {
     }
     let medians = walls.map(support::median);
     println!("one pod, one patch, whole process; median of {rounds} rounds in turn");
-    println!("  {:24} {:>11}   as fast as: node   kubectl patch   kubectl kustomize", "", "");
+    println!(
+        "  {:24} {:>11}   as fast as: node   kubectl patch   kubectl kustomize",
+        "", ""
+    );
     let rivals = [medians[3], medians[4], medians[5]];
     for ((name, _), ms) in commands.iter().zip(medians) {
         let [node, patch, kustomize] = rivals.map(|rival| rival / ms);

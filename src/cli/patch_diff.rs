@@ -16,9 +16,7 @@ use crate::{
         rules::rules,
     },
     json::Json,
-    json_patch::{
-        Document, Effect, Gate, Operation, Options, Reason, Stamp, apply, strict, strict_in_place,
-    },
+    json_patch::{Document, Effect, Gate, Operation, Options, Reason, Stamp, apply, strict, strict_in_place},
     output::{
         diff::{self, Documents, Side},
         explain::Explained,
@@ -345,7 +343,10 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comp
     let numbered: Vec<(&Operation, Stamp)> = operations.iter().zip(1..).collect();
     let applied = apply(&mut document, &numbered, Options { validate: false });
     // Where this tool refuses to go on: what CoCalc would go on to make may be of any size.
-    let refused = applied.failure.as_ref().is_some_and(|failure| failure.limit.is_some());
+    let refused = applied
+        .failure
+        .as_ref()
+        .is_some_and(|failure| failure.limit.is_some());
     if refused {
         document = original.clone();
     }

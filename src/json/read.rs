@@ -128,7 +128,13 @@ pub fn parse_to_value(text: &str) -> Result<(Option<Value>, Notes), Error> {
         fn list(&mut self, elements: Vec<Value>, _: Range<usize>) -> Value {
             Value::Array(elements)
         }
-        fn member(&mut self, members: &mut Self::Members, name: JsString, _: Range<usize>, value: Value) -> bool {
+        fn member(
+            &mut self,
+            members: &mut Self::Members,
+            name: JsString,
+            _: Range<usize>,
+            value: Value,
+        ) -> bool {
             members.insert(self.text(&name), value).is_some()
         }
         fn map(&mut self, members: Self::Members, _: Range<usize>) -> Value {
@@ -531,6 +537,33 @@ mod tests {
         assert!(parse(&nested(MAX_DEPTH)).is_ok());
         assert!(parse(&nested(MAX_DEPTH + 1)).unwrap_err().too_deep);
         assert!(parse(&"[".repeat(1_000_000)).unwrap_err().too_deep);
+    }
+
+    #[test]
+    fn elements_are_placed_by_line_and_character() {
+        let text = "[{\"é\": 1}, 2,\n  [3],4\n,\n\n\"x\", null]";
+        assert_eq!(
+            element_places(text),
+            [(1, 2), (1, 12), (2, 3), (2, 7), (5, 1), (5, 6)]
+        );
+        assert_eq!(element_places("{}"), []);
+        assert_eq!(element_places("["), []);
+    }
+
+    #[test]
+    fn a_value_is_read_without_a_tree_between_as_it_is_with_one() {
+        for text in [
+            r#"{"b":[1,2.5,1e400,-0,9007199254740993],"a":{"a":null,"":true},"b":"é"}"#,
+            r#"["\ud83d\ude00", false, {}]"#,
+            r#"{"a":"\ud800"}"#,
+            r#"{"\ud800":1}"#,
+        ] {
+            let (value, notes) = parse_to_value(text).unwrap();
+            let (json, with_tree) = parse_with_notes(text).unwrap();
+            assert_eq!(value, json.to_value().ok(), "{text}");
+            assert_eq!(notes, with_tree, "{text}");
+        }
+        assert_eq!(parse_to_value("[1,]"), Err(parse("[1,]").unwrap_err()));
     }
 
     #[test]

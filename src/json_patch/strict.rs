@@ -355,6 +355,22 @@ mod tests {
     }
 
     #[test]
+    fn a_document_that_is_copied_into_itself_ends_at_the_limit_of_text() {
+        let copy = |at| json!({"op": "copy", "from": "", "path": format!("/c{at}")});
+        let patch: Vec<Value> = (0..40).map(copy).collect();
+        let rejected = strict(&json!({"text": "x".repeat(1 << 20)}), &patch).unwrap_err();
+        assert_eq!(rejected.operation, 5);
+        assert!(rejected.reason.contains("64 MiB of text"), "{rejected}");
+    }
+
+    #[test]
+    fn copies_that_replace_each_other_end_at_no_limit_of_text() {
+        let copy = json!({"op": "copy", "from": "/text", "path": "/copy"});
+        let document = json!({"text": "x".repeat(1 << 20)});
+        assert!(strict(&document, &vec![copy; 100]).is_ok());
+    }
+
+    #[test]
     fn nothing_is_changed_for_the_caller() {
         let document = json!({"l": [1, 2]});
         let patch = [json!({"op": "move", "from": "/l/0", "path": "/l/5"})];
