@@ -992,7 +992,6 @@ pub fn parse_document(text: &str, name: &str) -> Result<(Json, Vec<Note>), ReadE
 ///
 /// # Errors
 /// As [`parse_document`]; within, as [`Json::to_value`].
-#[expect(clippy::type_complexity, reason = "what the two functions give")]
 pub fn parse_value(text: &str, name: &str) -> Result<(Result<Value, Unprintable>, Vec<Note>), ReadError> {
     let plain = text.strip_prefix('\u{feff}').unwrap_or(text);
     if begins_like_json(plain) {
