@@ -442,7 +442,7 @@ impl Site {
             ]);
             json!({"id": license_id(at), "title": format!("license {at}"), "activates": "2023-01-01T00:00:00Z",
                    "run_limit": 1_000_000,
-                   "quota": {"cpu": 1, "ram": 1 + at % 8, "member": at % 2 == 0, "patch": patch.to_string()}})
+                   "quota": {"cpu": 1, "ram": 1 + at % 8, "member": at.is_multiple_of(2), "patch": patch.to_string()}})
         };
         let project = |at: usize| {
             let held: Map<String, Value> = (0..if at == 0 { self.held } else { 1 })
@@ -451,7 +451,7 @@ impl Site {
             json!({"project_id": project_id(at), "title": format!("Project {at}"),
                    "users": {format!("{at:08x}-2222-4222-8222-222222222222"): {"group": "owner"}},
                    "site_license": held, "env": {"TERM": "xterm"}, "compute_image": "u",
-                   "state": {"state": if at % 10 == 0 { "running" } else { "opened" }}})
+                   "state": {"state": if at.is_multiple_of(10) { "running" } else { "opened" }}})
         };
         json!({
             "now": "2026-11-24T12:00:00Z",
