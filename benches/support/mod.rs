@@ -5,7 +5,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -24,8 +24,22 @@ pub(crate) struct Cost {
     pub peak_mib: f64,
 }
 
-/// Runs a command to its end, its output thrown away, and says what it cost.
+/// Runs a command to its end, its output thrown away, and says what it cost. Its memory is looked at only where it
+/// takes so long that looking costs nothing.
 pub(crate) fn run(command: &mut Command) -> Cost {
+    let cost = watched(command, Duration::from_millis(200));
+    assert!(cost.1.success(), "{command:?}: {}", cost.1);
+    cost.0
+}
+
+/// [`run`] with an eye on the memory from the start; the exit code may say that there is something to tell.
+pub(crate) fn watch(command: &mut Command) -> Cost {
+    let cost = watched(command, Duration::ZERO);
+    assert!(matches!(cost.1.code(), Some(0 | 1)), "{command:?}: {}", cost.1);
+    cost.0
+}
+
+fn watched(command: &mut Command, from: Duration) -> (Cost, ExitStatus) {
     let shown = format!("{command:?}");
     let before = children_cpu_s();
     let start = Instant::now();
@@ -41,20 +55,19 @@ pub(crate) fn run(command: &mut Command) -> Cost {
         if let Some(exit) = child.try_wait().expect("the process can be waited for") {
             break exit;
         }
-        if start.elapsed() > Duration::from_millis(200) {
+        if start.elapsed() >= from {
             peak_mib = peak_mib.max(peak_of(&status).unwrap_or(0.0));
-            thread::sleep(Duration::from_millis(10));
+            thread::sleep(Duration::from_millis(1));
         } else {
             thread::sleep(Duration::from_micros(100));
         }
     };
-    let wall = start.elapsed();
-    assert!(exit.success(), "{shown}: {exit}");
-    Cost {
-        wall,
+    let cost = Cost {
+        wall: start.elapsed(),
         cpu_s: children_cpu_s() - before,
         peak_mib,
-    }
+    };
+    (cost, exit)
 }
 
 fn peak_of(status: &str) -> Option<f64> {

@@ -6,10 +6,14 @@ pub mod operations;
 pub mod pod;
 pub mod rules;
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+};
 
 use crate::{
-    json::Json,
+    json::{JsString, Json},
     json_patch::{Gate, Key, Options, Reason as DropReason},
     output::escape,
     pipeline::{
@@ -300,19 +304,21 @@ fn license_states(site: &Site, judged: &Judged, findings: &mut Vec<Finding>) {
             },
         ));
     }
-    for (id, reason) in &judged.computed.reasons {
-        let id = id.to_string_lossy();
-        let told = judged
-            .verdicts
-            .iter()
-            .any(|v| v.license == *id && v.state != State::Active && !v.stored_in_force);
-        if told {
+    let told: HashSet<&JsString> = judged
+        .verdicts
+        .iter()
+        .filter(|v| v.state != State::Active && !v.stored_in_force)
+        .map(|v| &v.license)
+        .collect();
+    let patched = patched(judged);
+    for (license, reason) in &judged.computed.reasons {
+        if told.contains(license) {
             continue;
         }
+        let id = license.to_string_lossy();
         let name = license_name(title(&id), &id);
         if matches!(reason, Reason::HostingIncompatible) {
-            let patch = judged.computed.patches.iter().any(|patch| patch.license == *id);
-            let but = if patch {
+            let but = if patched.contains(license) {
                 "; its patch is applied all the same"
             } else {
                 ""
@@ -337,10 +343,21 @@ fn has_patch(quota: &Json) -> bool {
     }
 }
 
+/// The licenses whose patch CoCalc looks at.
+fn patched(judged: &Judged) -> HashSet<&JsString> {
+    judged
+        .computed
+        .patches
+        .iter()
+        .map(|patch| &patch.license)
+        .collect()
+}
+
 /// All patches are lost to a dedicated VM; that of a dedicated disk's license to the disk.
 fn lost_patches(site: &Site, judged: &Judged) -> Vec<Finding> {
     let mut findings = Vec::new();
     let dedicated_vm = judged.computed.quota.dedicated_vm.truthy();
+    let patched = patched(judged);
     for (id, entry) in judged.site_license.members() {
         let status = entry.get("status").and_then(Json::as_str);
         let row = id.as_str().and_then(|id| site.license(id));
@@ -350,7 +367,7 @@ fn lost_patches(site: &Site, judged: &Judged) -> Vec<Finding> {
             (None, Some(row)) if status == Some("ineffective") => &row.quota,
             _ => continue,
         };
-        if judged.computed.patches.iter().any(|patch| patch.license == *id) || !has_patch(quota) {
+        if patched.contains(id) || !has_patch(quota) {
             continue;
         }
         let id = id.to_string_lossy();
@@ -406,9 +423,8 @@ fn dropped_patches(site: &Site, judged: &Judged) -> Vec<Finding> {
         .candidate_license()
         .filter(|_| site.what_if().patch.is_some());
     for (id, patch) in used.chain(rows) {
-        let looked_at = judged.computed.patches.iter().any(|found| found.license == *id);
         // The patch under review is told on its own where the quota function does not see it.
-        if !looked_at && Some(&*id) == candidate {
+        if Some(&*id) == candidate && !judged.computed.patches.iter().any(|found| found.license == *id) {
             continue;
         }
         if let Gate::Dropped(reason) = &*site.gate(patch) {

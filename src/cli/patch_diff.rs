@@ -16,7 +16,7 @@ use crate::{
         rules::rules,
     },
     json::Json,
-    json_patch::{Document, Effect, Gate, Operation, Options, Reason, Stamp, apply, strict},
+    json_patch::{Document, Effect, Gate, Operation, Options, Reason, Stamp, apply, strict, strict_in_place},
     output::{
         diff::{self, Documents, Side},
         explain::Explained,
@@ -228,7 +228,7 @@ fn files(
 ) -> Result<Comparison, CommandError> {
     let before_value = read_value(ui, before)?;
     let Some(after) = after else {
-        return patched_file(ui, args, before, &before_value);
+        return patched_file(ui, args, before, before_value);
     };
     let after_value = read_value(ui, after)?;
     let mut comparison = Comparison::new(
@@ -324,14 +324,15 @@ fn order_matters(rendered: &Rendered, made: &Made) -> Option<Finding> {
 }
 
 /// `--before FILE` with a patch: what it does to any document.
-fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Comparison, CommandError> {
+fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comparison, CommandError> {
     let what_if = args.what_if.resolve(ui, &snapshot::Snapshot::default())?;
     let Some(patch) = &what_if.patch else {
         return Err(CommandError::usage(
             "--before goes with --after or with a patch (--patch, --patch-file)",
         ));
     };
-    let mut document = Document::from_json(&Json::from(before), 0);
+    let original = Document::from_value(&before, 0);
+    let mut document = original.clone();
     let gate = crate::json_patch::gate(&patch.text);
     let mut report = PatchReport::new(&patch.label, &patch.label, "", &gate);
     let operations = match gate {
@@ -341,12 +342,18 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
     };
     let numbered: Vec<(&Operation, Stamp)> = operations.iter().zip(1..).collect();
     let applied = apply(&mut document, &numbered, Options { validate: false });
+    // Where this tool refuses to go on: what CoCalc would go on to make may be of any size.
+    let refused = applied
+        .failure
+        .as_ref()
+        .is_some_and(|failure| failure.limit.is_some());
+    if refused {
+        document = original.clone();
+    }
     let after = document.to_value().map_err(CommandError::usage)?;
     let label = file.display().to_string();
-    let mut comparison = Comparison::new(
-        (before.clone(), label.clone()),
-        (after.clone(), format!("{label}  with {}", patch.label)),
-    );
+    let with = format!("{label}  with {}", patch.label);
+    let mut comparison = Comparison::new((before, label), (after, with));
     if let Some(failure) = &applied.failure {
         let operation = operations.get(failure.operation);
         let shown = operation.map_or_else(String::new, |op| format!(" ({} {})", op.op(), op.path()));
@@ -362,31 +369,34 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
                             "operation": failure.operation, "message": failure.message});
         comparison.failure = Some((text, report));
     }
-    let values: Vec<Value> = operations
-        .iter()
-        .filter_map(|op| op.json().to_value().ok())
-        .collect();
-    let verdict = strict(before, &values)
-        .map(|_| ())
-        .map_err(|rejected| rejected.to_string());
-    comparison.rfc6902 = Some(verdict.clone());
-    report.rfc6902 = Some(verdict);
+    if !refused {
+        let values: Vec<Value> = operations
+            .iter()
+            .filter_map(|op| op.json().to_value().ok())
+            .collect();
+        let verdict = strict(&comparison.before, &values)
+            .map(|_| ())
+            .map_err(|rejected| rejected.to_string());
+        comparison.rfc6902 = Some(verdict.clone());
+        report.rfc6902 = Some(verdict);
+    }
     report.fails = comparison.failure.is_some();
-    report.places = places(patch);
     comparison.dropped_at = dropped_at(patch);
     let to_check = PatchToCheck {
         license: &patch.label,
         operations: &operations,
         effects: &applied.effects,
     };
-    let original = Document::from_json(&Json::from(before), 0);
     let found = check_operations(&original, &[to_check], Options { validate: false });
     report.findings = found
         .into_iter()
         .map(|found| (found.operation, found.finding))
         .collect();
+    if !report.findings.is_empty() {
+        report.places = places(patch);
+    }
     report.operations = operations.into_iter().zip(applied.effects).collect();
-    if after.get("kind").and_then(Value::as_str) == Some("Pod") {
+    if comparison.after.get("kind").and_then(Value::as_str) == Some("Pod") {
         comparison.judge_pod();
     }
     if let Some(reason) = &report.dropped {
@@ -400,7 +410,7 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
         ));
     }
     comparison.patches.push(report);
-    comparison.made = Some(make(args, before, &after, None));
+    comparison.made = made_to_print(args, &comparison.before, &comparison.after);
     Ok(comparison)
 }
 
@@ -526,7 +536,7 @@ fn project(
         comparison.project_id = Some(subject.project_id.to_owned());
         comparison.findings = check::findings(site, subject, &rendered);
         comparison.rendered = Some((Side::After, rendered));
-        comparison.made = Some(make(args, &pod, &live, None));
+        comparison.made = made_to_print(args, &pod, &live);
         return Ok(comparison);
     }
     if let Some(new_site) = new_site {
@@ -545,17 +555,15 @@ fn project(
         .count();
     let s = if licenses == 1 { "" } else { "s" };
     let what_if = if candidate.is_some() { ", 1 what-if" } else { "" };
+    let made = made_to_print(args, &before, &after);
     let mut comparison = Comparison::new(
-        (before.clone(), format!("{name}  without license patches")),
-        (
-            after.clone(),
-            format!("{name}  with {licenses} license{s}{what_if}"),
-        ),
+        (before, format!("{name}  without license patches")),
+        (after, format!("{name}  with {licenses} license{s}{what_if}")),
     );
     comparison.project_id = Some(subject.project_id.to_owned());
     comparison.findings = check::findings(site, subject, &rendered);
-    comparison.judge_patches(site, &rendered, &before);
-    comparison.made = Some(make(args, &before, &after, None));
+    comparison.judge_patches(site, &rendered);
+    comparison.made = made;
     comparison.judge_rendered(site, &rendered);
     comparison.rendered = Some((Side::After, rendered));
     Ok(comparison)
@@ -720,9 +728,9 @@ fn next_template(
             }
         }
     }
-    comparison.judge_patches(new_site, &next, &new);
+    comparison.judge_patches(new_site, &next);
     comparison.judge_rendered(new_site, &next);
-    comparison.made = Some(make(args, &before, &after, None));
+    comparison.made = made_to_print(args, &before, &after);
     comparison.rendered = Some((Side::After, next));
     Ok(comparison)
 }
@@ -780,30 +788,27 @@ impl Comparison {
         self.findings.extend(frozen.into_values());
     }
 
-    fn judge_patches(&mut self, site: &Site, rendered: &Rendered, unpatched: &Value) {
-        let mut document = unpatched.clone();
+    fn judge_patches(&mut self, site: &Site, rendered: &Rendered) {
+        // RFC 6902's document; after a license that it forbids, what CoCalc goes on with.
+        let mut document = rendered.unpatched.to_value().unwrap_or_default();
+        let (mut cocalcs, mut applied) = (rendered.unpatched.clone(), 0);
         let mut verdict = Ok(());
-        for patch in &rendered.patches {
+        for (at, patch) in rendered.patches.iter().enumerate() {
             let mut report = PatchReport::of(site, patch);
             let values: Vec<Value> = patch
                 .operations()
                 .iter()
                 .filter_map(|op| op.json().to_value().ok())
                 .collect();
-            let own = match strict(&document, &values) {
-                Ok(next) => {
-                    document = next;
-                    Ok(())
-                }
-                Err(rejected) => {
-                    // CoCalc goes on; so does the next license's judgement.
-                    let mut lenient = Document::from_json(&Json::from(&document), 0);
-                    let numbered: Vec<(&Operation, Stamp)> = patch.operations().iter().zip(1..).collect();
-                    apply(&mut lenient, &numbered, Options { validate: false });
-                    document = lenient.to_value().unwrap_or(document);
-                    Err(rejected.to_string())
-                }
-            };
+            let own = strict_in_place(&mut document, &values).map_err(|rejected| rejected.to_string());
+            if own.is_err() {
+                let behind = rendered.patches.iter().take(at + 1).skip(applied);
+                let numbered: Vec<(&Operation, Stamp)> =
+                    behind.flat_map(Patch::operations).zip(1..).collect();
+                apply(&mut cocalcs, &numbered, Options { validate: false });
+                applied = at + 1;
+                document = cocalcs.to_value().unwrap_or_default();
+            }
             if report.dropped.is_none() {
                 if verdict.is_ok() {
                     verdict.clone_from(&own);
@@ -834,6 +839,7 @@ impl Comparison {
                 .patches
                 .iter_mut()
                 .find(|p| Some(&*p.license) == site.what_if().candidate_license())
+            && !report.findings.is_empty()
         {
             report.places = places(candidate);
         }
@@ -901,8 +907,10 @@ impl Comparison {
     fn report(&self, show_secrets: bool) -> Value {
         let (before, after) = self.shown(show_secrets);
         let operations = |patch: &PatchReport| -> Vec<Value> {
+            // Both are in the order of the operations.
+            let mut rest = patch.findings.iter().peekable();
             let operation = |(i, (operation, effect)): (usize, &(Operation, Effect))| {
-                let own = patch.findings.iter().filter(|(at, _)| *at == i);
+                let own = std::iter::from_fn(|| rest.next_if(|(at, _)| *at == i));
                 let findings: Vec<Value> = own
                     .map(|(_, finding)| Value::Object(finding_json(finding)))
                     .collect();
@@ -1341,6 +1349,11 @@ fn diffs(ui: &Ui, args: &Args, comparisons: &[Comparison]) -> String {
     result
 }
 
+/// The patch of a comparison whose patch is only printed.
+fn made_to_print(args: &Args, before: &Value, after: &Value) -> Option<Result<Made, String>> {
+    (args.output != Format::Diff).then(|| make(args, before, after, None))
+}
+
 fn make(args: &Args, before: &Value, after: &Value, base: Option<&Value>) -> Result<Made, String> {
     let request = Request {
         before,
@@ -1359,12 +1372,11 @@ fn read_value(ui: &Ui, file: &Path) -> Result<Value, CommandError> {
     } else {
         file.display().to_string()
     };
-    let (json, notes) = snapshot::parse_manifest(&text, &name).map_err(CommandError::usage)?;
+    let (value, notes) = snapshot::parse_value(&text, &name).map_err(CommandError::usage)?;
     for note in notes.iter().filter(|note| note.is_warning()) {
         ui.warning(&note.message);
     }
-    json.to_value()
-        .map_err(|error| CommandError::usage(format!("{name}: {error}")))
+    value.map_err(|error| CommandError::usage(format!("{name}: {error}")))
 }
 
 fn pod_of(rendered: &Rendered) -> Result<Value, CommandError> {

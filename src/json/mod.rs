@@ -10,9 +10,11 @@ mod read;
 mod string;
 mod value;
 
-pub use read::{Build, Duplicate, Error, MAX_DEPTH, Notes, element_places, parse, parse_with_notes, read};
+pub use read::{
+    Build, Duplicate, Error, MAX_DEPTH, Notes, element_places, parse, parse_to_value, parse_with_notes, read,
+};
 pub use string::{JsString, is_invisible, must_escape};
 pub use value::{
-    Json, Map, Unprintable, is_array_index, number_text, value_from_f64, with_js_numbers, write_string,
-    write_text,
+    Json, Map, Unprintable, is_array_index, js_numbers, number_text, value_from_f64, with_js_numbers,
+    write_string, write_text,
 };

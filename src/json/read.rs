@@ -2,6 +2,8 @@
 
 use std::{ops::Range, sync::Arc};
 
+use serde_json::Value;
+
 use super::{JsString, Json, Map};
 
 /// How deep lists and maps may be nested in a text. `JSON.parse` has no limit of its own; a Pod is about ten
@@ -99,6 +101,51 @@ pub fn parse_with_notes(text: &str) -> Result<(Json, Notes), Error> {
     read(text, &mut Plain)
 }
 
+/// [`parse_with_notes`] and [`Json::to_value`] in one; `None` where the latter has none.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_to_value(text: &str) -> Result<(Option<Value>, Notes), Error> {
+    /// Whether all strings so far are well-formed.
+    struct Values(bool);
+    impl Values {
+        fn text(&mut self, text: &JsString) -> String {
+            self.0 &= text.as_str().is_some();
+            text.as_str().unwrap_or_default().to_owned()
+        }
+    }
+    impl Build for Values {
+        type Value = Value;
+        type Members = serde_json::Map<String, Value>;
+        fn scalar(&mut self, value: Json, _: Range<usize>) -> Value {
+            match value {
+                Json::Bool(b) => Value::Bool(b),
+                Json::Number(n) => super::value_from_f64(n),
+                Json::String(s) => Value::String(self.text(&s)),
+                Json::Null | Json::List(_) | Json::Map(_) => Value::Null,
+            }
+        }
+        fn list(&mut self, elements: Vec<Value>, _: Range<usize>) -> Value {
+            Value::Array(elements)
+        }
+        fn member(
+            &mut self,
+            members: &mut Self::Members,
+            name: JsString,
+            _: Range<usize>,
+            value: Value,
+        ) -> bool {
+            members.insert(self.text(&name), value).is_some()
+        }
+        fn map(&mut self, members: Self::Members, _: Range<usize>) -> Value {
+            Value::Object(members)
+        }
+    }
+    let mut values = Values(true);
+    let (value, notes) = read(text, &mut values)?;
+    Ok((values.0.then_some(value), notes))
+}
+
 /// Reads a text into whatever `build` makes of it.
 ///
 /// # Errors
@@ -144,17 +191,20 @@ pub fn element_places(text: &str) -> Vec<(usize, usize)> {
     let Ok(((_, starts), _)) = read(text, &mut Starts) else {
         return Vec::new();
     };
-    let (mut line, mut line_start, mut done) = (1, 0, 0);
+    // Counted on from the element before: from the line's start it would be quadratic in a text of one line.
+    let (mut line, mut column, mut done) = (1, 1, 0);
     let mut places = Vec::with_capacity(starts.len());
     for start in starts {
         let between = text.get(done..start).unwrap_or_default();
-        line += between.matches('\n').count();
-        line_start = between.rfind('\n').map_or(line_start, |at| done + at + 1);
+        match between.rsplit_once('\n') {
+            Some((lines, rest)) => {
+                line += 1 + lines.matches('\n').count();
+                column = 1 + rest.chars().count();
+            }
+            None => column += between.chars().count(),
+        }
         done = start;
-        places.push((
-            line,
-            text.get(line_start..start).unwrap_or_default().chars().count() + 1,
-        ));
+        places.push((line, column));
     }
     places
 }
@@ -487,6 +537,33 @@ mod tests {
         assert!(parse(&nested(MAX_DEPTH)).is_ok());
         assert!(parse(&nested(MAX_DEPTH + 1)).unwrap_err().too_deep);
         assert!(parse(&"[".repeat(1_000_000)).unwrap_err().too_deep);
+    }
+
+    #[test]
+    fn elements_are_placed_by_line_and_character() {
+        let text = "[{\"é\": 1}, 2,\n  [3],4\n,\n\n\"x\", null]";
+        assert_eq!(
+            element_places(text),
+            [(1, 2), (1, 12), (2, 3), (2, 7), (5, 1), (5, 6)]
+        );
+        assert_eq!(element_places("{}"), []);
+        assert_eq!(element_places("["), []);
+    }
+
+    #[test]
+    fn a_value_is_read_without_a_tree_between_as_it_is_with_one() {
+        for text in [
+            r#"{"b":[1,2.5,1e400,-0,9007199254740993],"a":{"a":null,"":true},"b":"é"}"#,
+            r#"["\ud83d\ude00", false, {}]"#,
+            r#"{"a":"\ud800"}"#,
+            r#"{"\ud800":1}"#,
+        ] {
+            let (value, notes) = parse_to_value(text).unwrap();
+            let (json, with_tree) = parse_with_notes(text).unwrap();
+            assert_eq!(value, json.to_value().ok(), "{text}");
+            assert_eq!(notes, with_tree, "{text}");
+        }
+        assert_eq!(parse_to_value("[1,]"), Err(parse("[1,]").unwrap_err()));
     }
 
     #[test]

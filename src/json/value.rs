@@ -1,9 +1,9 @@
 //! The value type: a JSON value with JavaScript's numbers, strings and order of members.
 
-use std::{cmp::Ordering, sync::Arc};
+use std::{borrow::Cow, cmp::Ordering, sync::Arc};
 
 use indexmap::IndexMap;
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::JsString;
 
@@ -317,14 +317,14 @@ pub fn value_from_f64(number: f64) -> Value {
         )]
         return Value::from(number as i64);
     }
-    serde_json::Number::from_f64(number).map_or(Value::Null, Value::Number)
+    Number::from_f64(number).map_or(Value::Null, Value::Number)
 }
 
 /// The same value with JavaScript's numbers: doubles, integral ones as integers, so that `1`, `1.0` and `1e0` are
 /// equal under `==`, and so are `0` and `-0`. Recurses as deep as the value.
 pub fn with_js_numbers(value: &Value) -> Value {
     match value {
-        Value::Number(number) => value_from_f64(number.as_f64().unwrap_or(f64::INFINITY)),
+        Value::Number(number) => js_number(number),
         Value::Array(list) => Value::Array(list.iter().map(with_js_numbers).collect()),
         Value::Object(map) => Value::Object(
             map.iter()
@@ -333,6 +333,27 @@ pub fn with_js_numbers(value: &Value) -> Value {
         ),
         other => other.clone(),
     }
+}
+
+/// [`with_js_numbers`], copied only where a number is another one: of documents that CoCalc made none is.
+pub fn js_numbers(value: &Value) -> Cow<'_, Value> {
+    fn holds(value: &Value) -> bool {
+        match value {
+            Value::Number(number) => js_number(number) == *value,
+            Value::Array(list) => list.iter().all(holds),
+            Value::Object(map) => map.values().all(holds),
+            _ => true,
+        }
+    }
+    if holds(value) {
+        Cow::Borrowed(value)
+    } else {
+        Cow::Owned(with_js_numbers(value))
+    }
+}
+
+fn js_number(number: &Number) -> Value {
+    value_from_f64(number.as_f64().unwrap_or(f64::INFINITY))
 }
 
 /// Appends the string as `JSON.stringify` writes it.

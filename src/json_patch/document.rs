@@ -349,6 +349,27 @@ impl Value {
         }
     }
 
+    /// [`Value::from_json`] of the same value, without making that first.
+    fn from_value(value: &serde_json::Value) -> Self {
+        use serde_json::Value as Sent;
+        match value {
+            Sent::Null => Self::Null,
+            Sent::Bool(b) => Self::Bool(*b),
+            Sent::Number(n) => Self::Number(n.as_f64().unwrap_or(f64::INFINITY)),
+            Sent::String(s) => Self::String(s.as_str().into()),
+            Sent::Array(list) => Self::list(
+                list.iter()
+                    .map(|element| Slot::inner(Self::from_value(element)))
+                    .collect(),
+            ),
+            Sent::Object(map) => Self::map(
+                map.iter()
+                    .map(|(name, value)| (name.as_str().into(), Slot::inner(Self::from_value(value))))
+                    .collect(),
+            ),
+        }
+    }
+
     fn list(elements: Vec<Slot>) -> Self {
         let mut summary = Summary::EMPTY;
         for element in &elements {
@@ -450,6 +471,33 @@ impl Value {
                     .collect::<Result<_, _>>()?,
             ),
         })
+    }
+
+    /// Whether [`Value::to_value`] gives this, without making it.
+    fn is_value(&self, sent: &serde_json::Value) -> bool {
+        use serde_json::Value as Sent;
+        match (self, sent) {
+            (Self::Undefined | Self::Null | Self::Function(_), Sent::Null) => true,
+            (Self::Bool(b), Sent::Bool(other)) => b == other,
+            (Self::Number(n), Sent::Null | Sent::Number(_)) => json::value_from_f64(*n) == *sent,
+            (Self::String(s), Sent::String(other)) => *s == **other,
+            (Self::List(list), Sent::Array(others)) => {
+                list.elements.len() == others.len()
+                    && list
+                        .elements
+                        .iter()
+                        .zip(others)
+                        .all(|(element, other)| element.value.is_value(other))
+            }
+            (Self::Map(members), Sent::Object(others)) => {
+                members.visible().count() == others.len()
+                    && members.visible().all(|entry| {
+                        let other = entry.name.as_str().and_then(|name| others.get(name));
+                        other.is_some_and(|other| entry.slot.value.is_value(other))
+                    })
+            }
+            _ => false,
+        }
     }
 
     fn write_sorted(&self, out: &mut Vec<u8>) -> Result<(), Unprintable> {
@@ -1004,6 +1052,18 @@ impl Document {
         Self {
             root: Slot::new(Value::from_json(value), stamp),
         }
+    }
+
+    /// [`Document::from_json`] of a value that holds no more than JSON text does.
+    pub fn from_value(value: &serde_json::Value, stamp: Stamp) -> Self {
+        Self {
+            root: Slot::new(Value::from_value(value), stamp),
+        }
+    }
+
+    /// Whether [`Document::to_value`] gives this value; nothing is copied to find out.
+    pub fn is_value(&self, value: &serde_json::Value) -> bool {
+        self.root.value.is_visible() && self.root.value.is_value(value)
     }
 
     /// Prints faster from now on: every list and map keeps its text until it is changed.

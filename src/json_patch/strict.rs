@@ -3,14 +3,16 @@
 //! The reading is the json-patch crate's, with two of its habits kept away. It compares numbers by how they
 //! are stored (`1` and `1.0` differ), so all numbers are brought to one form first. And after a failure it
 //! undoes what it has done, which can panic, so it is given one operation at a time: there is never anything
-//! to undo.
+//! to undo. One document goes through all of them; nothing is cloned that the patch does not copy.
 
 use std::fmt::Write as _;
 
 use json_patch::PatchOperation;
+use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::json::with_js_numbers;
+use super::MAX_TEXT;
+use crate::json::js_numbers;
 
 /// How many keys of a map a reason lists.
 const KEYS_SHOWN: usize = 8;
@@ -26,28 +28,129 @@ pub struct Rejected {
 }
 
 /// The patched document, if RFC 6902 allows every operation. Numbers in it are JavaScript's
-/// ([`with_js_numbers`]). Recurses as deep as the document and the values.
+/// ([`js_numbers`]). Recurses as deep as the document and the values.
 ///
 /// # Errors
-/// The first operation that the RFC forbids. Members that it does not know are allowed, as it demands.
+/// The first operation that the RFC forbids. Members that it does not know are allowed, as it demands. A document
+/// of more than about [`MAX_TEXT`] bytes of text, and more than about a second of copying, are refused.
 pub fn strict(document: &Value, operations: &[Value]) -> Result<Value, Rejected> {
-    let mut document = with_js_numbers(document);
-    for (index, operation) in operations.iter().enumerate() {
+    let mut document = js_numbers(document).into_owned();
+    strict_in_place(&mut document, operations)?;
+    Ok(document)
+}
+
+/// [`strict`] of a document whose numbers are JavaScript's already, in place. After a failure it is what the
+/// operations before made of it; of a `move` the source may be gone.
+///
+/// # Errors
+/// As [`strict`].
+pub fn strict_in_place<'o>(
+    document: &mut Value,
+    operations: impl IntoIterator<Item = &'o Value>,
+) -> Result<(), Rejected> {
+    let mut effort = Effort::default();
+    for (index, operation) in operations.into_iter().enumerate() {
         let rejected = |reason| Rejected {
             operation: index,
             reason,
         };
-        let parsed: PatchOperation = serde_json::from_value(with_js_numbers(operation))
+        let parsed = PatchOperation::deserialize(&*js_numbers(operation))
             .map_err(|error| rejected(format!("it is no operation of RFC 6902: {error}")))?;
-        let reason = reason_to_fail(&document, &parsed);
-        if let Err(error) = json_patch::patch(&mut document, std::slice::from_ref(&parsed)) {
+        effort.spend(document, &parsed).map_err(rejected)?;
+        // All but a move that fails leave the document as it was, and can be judged after the fact.
+        let mut reason = None;
+        if matches!(parsed, PatchOperation::Move(_)) {
+            reason = reason_to_fail(document, &parsed);
+        }
+        if let Err(error) = json_patch::patch(document, std::slice::from_ref(&parsed)) {
+            let reason = reason.or_else(|| reason_to_fail(document, &parsed));
             return Err(rejected(reason.unwrap_or_else(|| error.kind.to_string())));
         }
     }
-    Ok(document)
+    Ok(())
 }
 
-/// Why the operation is going to fail, where that can be told beforehand at no great cost.
+/// What the operations have cost so far. A `copy` copies, so that a few of them could make a document of any size,
+/// and elements of a list are shifted; all else costs what the text of the patch does.
+#[derive(Default)]
+struct Effort {
+    /// In bytes of text, about.
+    work: u64,
+    /// About how much text the document is, at most; known once something is copied.
+    text: Option<u64>,
+}
+
+/// About one second's worth.
+const MAX_WORK: u64 = 1 << 30;
+
+impl Effort {
+    fn spend(&mut self, document: &Value, operation: &PatchOperation) -> Result<(), String> {
+        match operation {
+            PatchOperation::Copy(copy) => {
+                let Some(source) = document.pointer(copy.from.as_str()) else {
+                    return Ok(());
+                };
+                let added = weight(source);
+                self.work += 4 * added;
+                let mut after = self.text.unwrap_or(MAX_TEXT).saturating_add(added);
+                if after > MAX_TEXT {
+                    // What was removed meanwhile is not counted.
+                    let whole = weight(document);
+                    self.work += whole;
+                    after = whole.saturating_add(added);
+                }
+                self.text = Some(after);
+                if after > MAX_TEXT {
+                    return Err(format!(
+                        "the document would have about {} MiB of text, more than this tool makes; copy less",
+                        after >> 20
+                    ));
+                }
+                self.shift(document, copy.path.as_str());
+            }
+            PatchOperation::Add(add) => self.shift(document, add.path.as_str()),
+            PatchOperation::Remove(remove) => self.shift(document, remove.path.as_str()),
+            PatchOperation::Move(shift) => {
+                self.shift(document, shift.from.as_str());
+                self.shift(document, shift.path.as_str());
+            }
+            PatchOperation::Replace(_) | PatchOperation::Test(_) => {}
+        }
+        if self.work > MAX_WORK {
+            return Err(
+                "the operations copy and shift more than this tool is ready to; make the patch smaller"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    /// The elements behind a place in a list.
+    fn shift(&mut self, document: &Value, path: &str) {
+        let Some((parent, token)) = path.rsplit_once('/') else {
+            return;
+        };
+        if let (Some(at), Some(Value::Array(list))) = (index(token), document.pointer(parent)) {
+            self.work += list.len().saturating_sub(at) as u64;
+        }
+    }
+}
+
+/// About how many bytes of JSON text it is.
+fn weight(value: &Value) -> u64 {
+    match value {
+        Value::Null | Value::Bool(_) => 5,
+        Value::Number(_) => 8,
+        Value::String(text) => text.len() as u64 + 2,
+        Value::Array(list) => 2 + list.iter().map(|element| weight(element) + 1).sum::<u64>(),
+        Value::Object(map) => {
+            let member = |(name, value): (&String, &Value)| name.len() as u64 + 4 + weight(value);
+            2 + map.iter().map(member).sum::<u64>()
+        }
+    }
+}
+
+/// Why the operation fails at this document, where that can be told at no great cost.
 fn reason_to_fail(document: &Value, operation: &PatchOperation) -> Option<String> {
     match operation {
         PatchOperation::Add(add) => no_place(document, add.path.as_str()),
@@ -249,6 +352,22 @@ mod tests {
             json!({"op": "remove", "path": "/nope"}),
         ];
         assert_eq!(strict(&json!({"a": {"b": 1}}), &patch).unwrap_err().operation, 1);
+    }
+
+    #[test]
+    fn a_document_that_is_copied_into_itself_ends_at_the_limit_of_text() {
+        let copy = |at| json!({"op": "copy", "from": "", "path": format!("/c{at}")});
+        let patch: Vec<Value> = (0..40).map(copy).collect();
+        let rejected = strict(&json!({"text": "x".repeat(1 << 20)}), &patch).unwrap_err();
+        assert_eq!(rejected.operation, 5);
+        assert!(rejected.reason.contains("64 MiB of text"), "{rejected}");
+    }
+
+    #[test]
+    fn copies_that_replace_each_other_end_at_no_limit_of_text() {
+        let copy = json!({"op": "copy", "from": "/text", "path": "/copy"});
+        let document = json!({"text": "x".repeat(1 << 20)});
+        assert!(strict(&document, &vec![copy; 100]).is_ok());
     }
 
     #[test]

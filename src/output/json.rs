@@ -78,6 +78,13 @@ fn new_line(level: usize, text: &mut String) {
 
 fn write_string(string: &str, text: &mut String) {
     text.push('"');
+    // Nearly every string is plain, and is looked at many bytes in one step.
+    let is_plain = |b: u8| (b' '..0x7f).contains(&b) && !matches!(b, b'"' | b'\\' | b'<' | b'>' | b'&');
+    if string.bytes().fold(true, |all, b| all & is_plain(b)) {
+        text.push_str(string);
+        text.push('"');
+        return;
+    }
     for c in string.chars() {
         match c {
             '"' => text.push_str("\\\""),

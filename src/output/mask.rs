@@ -5,7 +5,7 @@
 //! their base64 is looked for in every string: of the first nothing is shown, of the second the quota, whose patch may
 //! hold secrets of its own.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
@@ -31,14 +31,17 @@ pub fn pods(before: &Value, after: &Value) -> (Value, Value) {
 pub fn versions(before: &Value, after: &Value, differs: [&str; 2]) -> (Value, Value) {
     let one = |pod: &Value, other: &Value, differs: &str| {
         let mut masked = pod.clone();
+        let variables = variables(other);
         each_secret(&mut masked, &mut |name, value| {
-            *value = Value::from(if same(other, name, value) { "***" } else { differs });
+            let same = variables.get(name).is_some_and(|other| *other == Some(&*value));
+            *value = Value::from(if same { "***" } else { differs });
         });
-        let there = environments(other);
+        let mut there = None;
         each_string(&mut masked, &mut |text| {
-            if let Some(shown) =
-                without_encoded(text, &|run| if there.contains(run) { "***" } else { differs })
-            {
+            if let Some(shown) = without_encoded(text, &mut |run| {
+                let there = there.get_or_insert_with(|| environments(other));
+                if there.contains(run) { "***" } else { differs }
+            }) {
                 *text = shown;
             }
         });
@@ -64,7 +67,7 @@ pub fn anywhere(value: &Value) -> Value {
                 map.values_mut().for_each(walk);
             }
             Value::String(text) => {
-                if let Some(shown) = without_encoded(text, &|_| "***") {
+                if let Some(shown) = without_encoded(text, &mut |_| "***") {
                     *text = shown;
                 }
             }
@@ -89,7 +92,8 @@ pub fn secrets(pod: &Value) -> Vec<String> {
 
 /// The text with what stands for the variables of a project, or the patch of its quota, masked in base64. `None` if
 /// there is no such base64 in it. `mark` gives what stands in the place of the variables.
-fn without_encoded<'m>(text: &str, mark: &dyn Fn(&str) -> &'m str) -> Option<String> {
+fn without_encoded<'m>(text: &str, mark: &mut dyn FnMut(&str) -> &'m str) -> Option<String> {
+    next_encoded(text)?;
     let mut shown = String::new();
     let mut rest = text;
     while let Some((before, run, tail)) = next_encoded(rest) {
@@ -126,15 +130,23 @@ fn decoded(run: &str) -> Option<Value> {
 }
 
 /// Every base64 of variables in a pod.
-fn environments(pod: &Value) -> HashSet<String> {
-    let mut found = HashSet::new();
-    each_string(&mut pod.clone(), &mut |text| {
-        let mut rest = text.as_str();
-        while let Some((_, run, tail)) = next_encoded(rest) {
-            found.insert(run.to_owned());
-            rest = tail;
+fn environments(pod: &Value) -> HashSet<&str> {
+    fn walk<'p>(value: &'p Value, found: &mut HashSet<&'p str>) {
+        match value {
+            Value::String(text) => {
+                let mut rest = text.as_str();
+                while let Some((_, run, tail)) = next_encoded(rest) {
+                    found.insert(run);
+                    rest = tail;
+                }
+            }
+            Value::Array(list) => list.iter().for_each(|element| walk(element, found)),
+            Value::Object(map) => map.values().for_each(|member| walk(member, found)),
+            _ => {}
         }
-    });
+    }
+    let mut found = HashSet::new();
+    walk(pod, &mut found);
     found
 }
 
@@ -147,21 +159,21 @@ fn each_string(value: &mut Value, visit: &mut dyn FnMut(&mut String)) {
     }
 }
 
-fn same(other: &Value, name: &str, value: &Value) -> bool {
-    let mut found = false;
-    let mut all = true;
-    each_variable(other, &mut |other_name, other_value| {
-        if other_name == name {
-            found = true;
-            all &= other_value == value;
+/// The value of each variable of a pod; `None` for a name that has several.
+fn variables(pod: &Value) -> HashMap<&str, Option<&Value>> {
+    let mut found = HashMap::new();
+    each_variable(pod, &mut |name, value| {
+        let entry = found.entry(name).or_insert(Some(value));
+        if *entry != Some(value) {
+            *entry = None;
         }
     });
-    found && all
+    found
 }
 
 const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
 
-fn each_variable(pod: &Value, visit: &mut dyn FnMut(&str, &Value)) {
+fn each_variable<'p>(pod: &'p Value, visit: &mut dyn FnMut(&'p str, &'p Value)) {
     for list in CONTAINERS {
         let containers = pod.pointer(&format!("/spec/{list}")).and_then(Value::as_array);
         for variable in containers

@@ -38,25 +38,32 @@ impl Identity {
         }
     }
 
-    /// The identity of this element as a text, unique among all elements of its list; elements that lack what
+    /// The identity of this element, unique among all elements of its list; elements that lack what
     /// makes them themselves are their value.
-    pub(super) fn key(self, element: &Value) -> String {
+    pub(super) fn key(self, element: &Value) -> Key<'_> {
         match self {
-            Self::Member(name) => element
-                .get(name)
-                .and_then(Value::as_str)
-                .map(|id| format!("id {id}")),
+            Self::Member(name) => element.get(name).and_then(Value::as_str).map(Key::Id),
             Self::Port => element
                 .get("containerPort")
                 .filter(|port| port.is_number() || port.is_string())
                 .map(|port| {
                     let protocol = element.get("protocol").and_then(Value::as_str).unwrap_or("TCP");
-                    format!("id {port} {protocol}")
+                    Key::Port(port.to_string(), protocol)
                 }),
             Self::Value => None,
         }
-        .unwrap_or_else(|| element.to_string())
+        .unwrap_or_else(|| Key::Value(element.to_string()))
     }
+}
+
+/// What an element is known by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key<'a> {
+    Id(&'a str),
+    /// Number or name, and protocol.
+    Port(String, &'a str),
+    /// The whole value as JSON.
+    Value(String),
 }
 
 /// An element of the old list and the element of the new one that it is.
@@ -132,8 +139,8 @@ struct Matching<'a> {
 
 impl<'a> Matching<'a> {
     fn new(identity: Identity, old: &'a [Value], new: &'a [Value]) -> Self {
-        let mut numbers: HashMap<String, u32> = HashMap::new();
-        let mut number = |element: &Value| {
+        let mut numbers: HashMap<Key<'a>, u32> = HashMap::new();
+        let mut number = |element: &'a Value| {
             let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
             *numbers.entry(identity.key(element)).or_insert(next)
         };
@@ -494,14 +501,12 @@ mod tests {
 
     #[test]
     fn a_port_without_a_protocol_is_a_tcp_port() {
-        let key = |port| Identity::Port.key(&port);
-        assert_eq!(
-            key(json!({"containerPort": 53})),
-            key(json!({"containerPort": 53, "protocol": "TCP"}))
-        );
-        assert_ne!(
-            key(json!({"containerPort": 53})),
-            key(json!({"containerPort": 53, "protocol": "UDP"}))
-        );
+        let same = |a: Value, b: Value| Identity::Port.key(&a) == Identity::Port.key(&b);
+        let port = json!({"containerPort": 53});
+        assert!(same(
+            port.clone(),
+            json!({"containerPort": 53, "protocol": "TCP"})
+        ));
+        assert!(!same(port, json!({"containerPort": 53, "protocol": "UDP"})));
     }
 }

@@ -16,6 +16,8 @@ mod operations;
 mod proof;
 mod rebase;
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 pub(crate) use differences::decoded;
@@ -25,7 +27,7 @@ pub use proof::{ProofError, Reading, prove};
 
 use crate::{
     check::Severity,
-    json::{MAX_DEPTH, with_js_numbers},
+    json::{MAX_DEPTH, js_numbers},
     output,
 };
 
@@ -118,12 +120,12 @@ pub fn make(request: &Request<'_>) -> Result<Made, MakeError> {
             return Err(MakeError::TooDeep { which });
         }
     }
-    let (before, after) = (with_js_numbers(request.before), with_js_numbers(request.after));
+    let (before, after) = (js_numbers(request.before), js_numbers(request.after));
     let mut notes = Vec::new();
     let is_live = is_live(&before);
     let (base, wanted) = if is_live {
         let base = match request.base {
-            Some(base) => with_js_numbers(base),
+            Some(base) => js_numbers(base),
             None => {
                 notes.push(Note::new(
                     "live-indices",
@@ -133,11 +135,11 @@ pub fn make(request: &Request<'_>) -> Result<Made, MakeError> {
                      indices: name a template with -f, or the project"
                         .to_owned(),
                 ));
-                without_kubernetes(&before, None)
+                Cow::Owned(without_kubernetes(&before, None))
             }
         };
         let wanted = rebase::rebase(&base, &before, &after, &mut notes);
-        (base, wanted)
+        (base, Cow::Owned(wanted))
     } else {
         (before.clone(), after.clone())
     };
@@ -147,7 +149,7 @@ pub fn make(request: &Request<'_>) -> Result<Made, MakeError> {
         error => MakeError::Proof(error),
     })?;
     if operations.is_empty() {
-        let reason = if before == after {
+        let reason = if *before == *after {
             "the two documents are equal"
         } else if is_live && notes.is_empty() {
             "what differs belongs to Kubernetes, or is in the template already"
@@ -164,8 +166,8 @@ pub fn make(request: &Request<'_>) -> Result<Made, MakeError> {
     Ok(Made {
         operations,
         notes,
-        wanted,
-        base,
+        wanted: wanted.into_owned(),
+        base: base.into_owned(),
     })
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Note,
-    align::{Alignment, Identity, align, similarity},
+    align::{Alignment, Identity, Key, align, similarity},
 };
 use crate::check::Severity;
 
@@ -558,7 +558,7 @@ struct Guards<'a> {
 
 impl<'a> Guards<'a> {
     fn new(identity: Identity, old: &'a [Value]) -> Self {
-        let mut numbers: HashMap<String, u32> = HashMap::new();
+        let mut numbers: HashMap<Key<'a>, u32> = HashMap::new();
         let mut keys = Vec::with_capacity(old.len());
         let mut twins: Vec<(Vec<usize>, usize)> = Vec::new();
         for (at, element) in old.iter().enumerate() {

@@ -5,8 +5,8 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::{
-    json::{Json, with_js_numbers},
-    json_patch::{Document, Operation, Options, Stamp, apply, strict},
+    json::{Json, js_numbers},
+    json_patch::{Document, Operation, Options, Stamp, apply, strict_in_place},
 };
 
 /// A way to read a patch.
@@ -63,35 +63,38 @@ pub enum ProofError {
 /// # Errors
 /// The first reading in which an operation fails or the result is another document.
 pub fn prove(base: &Value, operations: &[Value], wanted: &Value) -> Result<(), ProofError> {
-    let wanted = with_js_numbers(wanted);
-    let document = Document::from_json(&Json::from(base), 0);
+    let (base, wanted) = (js_numbers(base), js_numbers(wanted));
+    let document = Document::from_value(&base, 0);
     let parsed: Vec<Operation> = operations
         .iter()
         .map(|operation| Operation::new(&Json::from(operation)))
         .collect();
     let stamped: Vec<(&Operation, Stamp)> = parsed.iter().zip(1..).collect();
-    for (reading, validate) in [(Reading::CoCalc, false), (Reading::Validation, true)] {
+    let read = |reading, validate| {
         let mut document = document.clone();
-        if let Some(failure) = apply(&mut document, &stamped, Options { validate }).failure {
-            return Err(match failure.limit {
-                Some(_) => ProofError::Limit {
-                    reason: failure.message,
-                },
-                None => ProofError::Fails {
-                    reading,
-                    operation: failure.operation,
-                    reason: failure.message,
-                },
-            });
+        match apply(&mut document, &stamped, Options { validate }).failure {
+            Some(failure) if failure.limit.is_some() => Err(ProofError::Limit {
+                reason: failure.message,
+            }),
+            Some(failure) => Err(ProofError::Fails {
+                reading,
+                operation: failure.operation,
+                reason: failure.message,
+            }),
+            None if document.is_value(&wanted) => Ok(()),
+            None => Err(ProofError::Differs { reading }),
         }
-        if document.to_value().ok().as_ref() != Some(&wanted) {
-            return Err(ProofError::Differs { reading });
-        }
+    };
+    // Validation only adds refusals: what passes it, CoCalc applies to the same effect. What does not is read again to
+    // say in which reading it fails.
+    if let Err(error) = read(Reading::Validation, true) {
+        return read(Reading::CoCalc, false).and(Err(error));
     }
     let reading = Reading::Rfc6902;
-    match strict(base, operations) {
-        Ok(result) if result == wanted => Ok(()),
-        Ok(_) => Err(ProofError::Differs { reading }),
+    let mut result = base.into_owned();
+    match strict_in_place(&mut result, operations) {
+        Ok(()) if result == *wanted => Ok(()),
+        Ok(()) => Err(ProofError::Differs { reading }),
         Err(rejected) => Err(ProofError::Fails {
             reading,
             operation: rejected.operation,

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Note,
-    align::{Identity, Pair, align, longest_ascending, similarity},
+    align::{Identity, Key, Pair, align, longest_ascending, similarity},
     kubernetes::{METADATA, SPEC, is_token},
     operations::push_token,
 };
@@ -317,17 +317,20 @@ impl Rebase<'_> {
         if inserted.is_empty() {
             return;
         }
-        let mut free: HashMap<String, usize> = HashMap::new();
+        let mut free: HashMap<Key<'_>, usize> = HashMap::new();
         for (at, entry) in entries.iter().enumerate().rev() {
             if entry.after.is_none() {
                 free.insert(identity.key(&entry.value), at);
             }
         }
+        let places: Vec<Option<usize>> = inserted
+            .iter()
+            .map(|(_, element)| free.remove(&identity.key(element)))
+            .collect();
+        let mut places = places.into_iter();
         inserted.retain(|(at, element)| {
-            let Some(entry) = free
-                .remove(&identity.key(element))
-                .and_then(|at| entries.get_mut(at))
-            else {
+            let place = places.next().flatten();
+            let Some(entry) = place.and_then(|at| entries.get_mut(at)) else {
                 return true;
             };
             entry.value = self.value("", &entry.value, &empty_like(element), element);
@@ -438,7 +441,7 @@ struct Kept {
 
 fn without_tokens(name: &str, identity: Identity, base: &[Value], list: &[Value]) -> Kept {
     let mut kept = Kept::default();
-    let mut in_base: Option<HashSet<String>> = None;
+    let mut in_base: Option<HashSet<Key<'_>>> = None;
     for (at, element) in list.iter().enumerate() {
         let is_injected = is_token(name, element) && {
             let in_base =

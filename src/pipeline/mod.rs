@@ -216,7 +216,8 @@ pub struct Rendered {
     pub title: String,
     /// The pod before license patches.
     pub unpatched: Document,
-    /// The pod that CoCalc sends; after a failure the half-done one.
+    /// The pod that CoCalc sends; after a failure the half-done one, and the one before the patches where they are
+    /// more than this tool applies.
     pub pod: Document,
     /// The patches in CoCalc's order.
     pub patches: Vec<Patch>,
@@ -832,6 +833,8 @@ impl Rendered {
             failure,
         } = apply(&mut self.pod, &numbered, options);
         self.removals = removals;
+        // Where this tool refuses to go on: what CoCalc would go on to make may be of any size.
+        let refused = failure.as_ref().is_some_and(|failure| failure.limit.is_some());
         self.failure = failure.map(|failure| {
             let step = numbered.get(failure.operation).map(|(_, step)| *step);
             let (patch, operation) = match step.map(|step| self.steps.writer(step)) {
@@ -855,7 +858,7 @@ impl Rendered {
             patch.effects = effects.by_ref().take(count).collect();
         }
         self.steps.options = options;
-        self.steps.unpatched = assumptions.on_patch_error == OnPatchError::Unpatched;
+        self.steps.unpatched = refused || assumptions.on_patch_error == OnPatchError::Unpatched;
         if self.failure.is_some() && self.steps.unpatched {
             self.pod = self.unpatched.clone();
         }

@@ -149,24 +149,29 @@ pub struct Filled {
     pub left: Vec<Placeholder>,
 }
 
+/// How many placeholders stand in a text.
+fn count(text: &str) -> usize {
+    // Nearly no string has a brace.
+    let Some(first) = text.find('{') else { return 0 };
+    let text = &text[first..];
+    Placeholder::ALL
+        .iter()
+        .map(|p| text.matches(p.text()).count())
+        .sum()
+}
+
 impl Prepared {
     /// Reads a template for the first time. A text that is no JSON is told when it is filled.
     pub fn new(template: &snapshot::Template) -> Self {
         let text = template.text.clone();
-        let in_text: usize = Placeholder::ALL
-            .iter()
-            .map(|p| text.matches(p.text()).count())
-            .sum();
+        let in_text = count(&text);
         let mut in_values = 0;
         let parsed = Document::parse(
             &text,
             &mut |span: Range<usize>| {
-                if !is_name(&text, &span) {
-                    let raw = &text[span];
-                    in_values += Placeholder::ALL
-                        .iter()
-                        .map(|p| raw.matches(p.text()).count())
-                        .sum::<usize>();
+                let count = count(&text[span.clone()]);
+                if count > 0 && !is_name(&text, &span) {
+                    in_values += count;
                 }
                 None
             },
@@ -179,27 +184,16 @@ impl Prepared {
                 .leaves()
                 .into_iter()
                 .filter_map(|leaf| {
-                    let text = document.get_str(&keys(&leaf.path))?.to_owned();
-                    Placeholder::ALL
-                        .iter()
-                        .any(|p| text.contains(p.text()))
-                        .then_some(Hole {
-                            path: leaf.path,
-                            text,
-                        })
+                    let text = document.get_str(&keys(&leaf.path))?;
+                    (count(text) > 0).then(|| Hole {
+                        text: text.to_owned(),
+                        path: leaf.path,
+                    })
                 })
                 .collect();
             // As many in the decoded strings as in the raw text: none stands in a name, behind an escape, or
             // in a member that a later one of the same name replaces.
-            let in_holes: usize = holes
-                .iter()
-                .map(|hole| {
-                    Placeholder::ALL
-                        .iter()
-                        .map(|p| hole.text.matches(p.text()).count())
-                        .sum::<usize>()
-                })
-                .sum();
+            let in_holes: usize = holes.iter().map(|hole| count(&hole.text)).sum();
             (in_values == in_text && in_holes == in_text).then(|| {
                 let pieces = holes
                     .iter()

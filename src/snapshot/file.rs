@@ -24,7 +24,7 @@ use super::{
     rows::{Document, DocumentSeed},
     source::{INFINITE, Source, TOO_LARGE, Tree},
 };
-use crate::json::{self, Json};
+use crate::json::{self, Json, Unprintable};
 
 /// How many bytes all sources together may have: four times the largest installation that was planned for.
 const MAX_BYTES: u64 = 2 << 30;
@@ -1003,23 +1003,7 @@ fn parse(text: &str, name: &str, as_kubectl: bool) -> Result<(Json, Vec<Note>), 
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let source = Source::new(name.into(), text);
     if begins_like_json(text) {
-        let (json, duplicates) = json::parse_with_notes(text).map_err(|error| ReadError::Syntax {
-            place: source.place(error.offset),
-            message: excerpt(&error.message, 300),
-        })?;
-        let notes = duplicates
-            .duplicates
-            .iter()
-            .take(MAX_DUPLICATES)
-            .map(|duplicate| Note {
-                kind: NoteKind::DuplicateKey,
-                message: format!(
-                    "{}: the key `{}` stands twice in the same map; the last one counts",
-                    source.place(duplicate.offset),
-                    excerpt(&duplicate.name, 60)
-                ),
-            });
-        return Ok((json, notes.collect()));
+        return json_document(&source, json::parse_with_notes(text));
     }
     let mut filled = documents(text)
         .into_iter()
@@ -1045,6 +1029,47 @@ fn parse(text: &str, name: &str, as_kubectl: bool) -> Result<(Json, Vec<Note>), 
         word_notes(words, more, name)
     };
     Ok((json, notes))
+}
+
+/// [`parse_manifest`] and [`Json::to_value`] in one, of JSON without the tree between.
+///
+/// # Errors
+/// As [`parse_manifest`]; within, as [`Json::to_value`].
+pub fn parse_value(text: &str, name: &str) -> Result<(Result<Value, Unprintable>, Vec<Note>), ReadError> {
+    let plain = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if begins_like_json(plain) {
+        let source = Source::new(name.into(), plain);
+        let (value, notes) = json_document(&source, json::parse_to_value(plain))?;
+        if let Some(value) = value {
+            return Ok((Ok(value), notes));
+        }
+    }
+    let (json, notes) = parse_manifest(text, name)?;
+    Ok((json.to_value(), notes))
+}
+
+fn json_document<T>(
+    source: &Source<'_>,
+    read: Result<(T, json::Notes), json::Error>,
+) -> Result<(T, Vec<Note>), ReadError> {
+    let (value, duplicates) = read.map_err(|error| ReadError::Syntax {
+        place: source.place(error.offset),
+        message: excerpt(&error.message, 300),
+    })?;
+    let notes = duplicates
+        .duplicates
+        .iter()
+        .take(MAX_DUPLICATES)
+        .map(|duplicate| Note {
+            kind: NoteKind::DuplicateKey,
+            message: format!(
+                "{}: the key `{}` stands twice in the same map; the last one counts",
+                source.place(duplicate.offset),
+                excerpt(&duplicate.name, 60)
+            ),
+        })
+        .collect();
+    Ok((value, notes))
 }
 
 #[cfg(test)]

@@ -38,7 +38,8 @@ pub use cluster::{ClusterReadError, LivePods, Wanted, read_cluster};
 pub use counts::{LicenseCounts, counts};
 pub use example::example;
 pub use file::{
-    Input, ReadOptions, parse_document, parse_manifest, read_input_text, read_inputs, template_from_manifests,
+    Input, ReadOptions, parse_document, parse_manifest, parse_value, read_input_text, read_inputs,
+    template_from_manifests,
 };
 pub use live_pod::project_id_of;
 pub use part::Part;

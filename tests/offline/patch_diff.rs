@@ -50,6 +50,54 @@ fn the_diff_names_place_and_operation_behind_the_hunk() {
 }
 
 #[test]
+fn a_patch_that_copies_the_document_into_itself_is_refused_and_reported() {
+    let patch: Vec<Value> = (0..40)
+        .map(|at| json!({"op": "copy", "from": "", "path": format!("/c{at}")}))
+        .collect();
+    let patch = Value::from(patch).to_string();
+    let sandbox = Sandbox::new().file("pod.json", r#"{"kind": "Pod", "metadata": {"name": "p"}}"#);
+    let run = sandbox
+        .run(&["patch-diff", "--before", "pod.json", "-p", &patch, "-o", "json"])
+        .code(1);
+    let report = run.says("MiB of text; copy less").json();
+    assert_eq!(report["verdict"]["cocalc"], "fails");
+    // What is not read to its end is neither accepted nor rejected.
+    assert!(report["verdict"].get("rfc6902").is_none());
+    assert_eq!(report["after"], report["before"]);
+    let run = sandbox
+        .run(&["render", "--example", "-p", &patch, "--keep-going", "-o", "json"])
+        .code(1);
+    assert!(run.json().get("c0").is_none());
+}
+
+#[test]
+fn each_operation_of_many_has_its_own_findings_and_place() {
+    let patch: Vec<Value> = (0..50)
+        .map(|at| json!({"op": "add", "path": format!("/labels/é{}", at % 2), "value": at}))
+        .collect();
+    let sandbox = Sandbox::new()
+        .file("before.json", r#"{"labels": {}}"#)
+        .file("patch.json", &Value::from(patch).to_string());
+    let run = sandbox
+        .run(&[
+            "patch-diff",
+            "--before",
+            "before.json",
+            "--patch-file",
+            "patch.json",
+            "-o",
+            "json",
+        ])
+        .code(0);
+    let report = run.json();
+    let operations = report["patches"][0]["operations"].as_array().unwrap();
+    let with: Vec<usize> = (0..50)
+        .filter(|at| operations[*at]["findings"] != json!([]))
+        .collect();
+    assert_eq!(with, (2..50).collect::<Vec<_>>());
+}
+
+#[test]
 fn exit_codes_are_those_of_kubectl_diff() {
     let run = |args: &[&str]| Sandbox::new().run(&[&["patch-diff"], args].concat());
     run(&["--example"]).code(1);

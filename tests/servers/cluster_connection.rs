@@ -166,7 +166,7 @@ fn the_kubeconfig_is_judged_as_kubectl_judges_it() {
 
 #[test]
 fn nulls_line_breaks_in_base64_and_entries_that_are_not_used_are_read_as_kubectl_reads_them() {
-    let server = api_server();
+    let server = common();
     let text = std::fs::read_to_string(server.kubeconfig()).unwrap();
     let good: Value = serde_yaml::from_str(&text).unwrap();
     let path = server.folder().join("odd");
@@ -307,7 +307,7 @@ fn nulls_line_breaks_in_base64_and_entries_that_are_not_used_are_read_as_kubectl
 
 #[test]
 fn a_flag_that_is_given_twice_or_empty_means_what_it_means_for_kubectl() {
-    let server = api_server();
+    let server = common();
     let good = server.kubeconfig().to_str().unwrap();
     let connects = |args: &[&str]| {
         // An empty --kubeconfig= leaves the variable in force.

@@ -3,6 +3,8 @@
 //! Kubernetes accepts all of this. The template itself mounts a volume at `/home/user` and may well run a
 //! privileged sidecar, so only what is new or changed counts.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::Value;
 
 use super::{PodFinding, Report, at::At, containers::plain_path};
@@ -25,19 +27,24 @@ pub fn check_change(before: &Value, after: &Value) -> Vec<PodFinding> {
     let (before, after) = (At::root(before), At::root(after));
     identity(&before, &after, &mut report);
     for list in ["initContainers", "containers"] {
+        let were = by_name(&before.get("spec").get(list));
         for container in after.get("spec").get(list).items() {
-            let was = find(&before.get("spec").get(list), container.get("name").text());
-            mounts(was.as_ref(), &container, &mut report);
-            privileged(was.as_ref(), &container, &mut report);
+            let was = were.get(container.get("name").text());
+            mounts(was, &container, &mut report);
+            privileged(was, &container, &mut report);
         }
     }
     host(&before, &after, &mut report);
     report.findings
 }
 
-/// The element of this name.
-fn find<'v>(list: &At<'v>, name: &str) -> Option<At<'v>> {
-    list.items().find(|item| item.get("name").text() == name)
+/// The elements of a list by their names; of twins the first.
+fn by_name<'v>(list: &At<'v>) -> HashMap<&'v str, At<'v>> {
+    let mut found = HashMap::new();
+    for element in list.items() {
+        found.entry(element.get("name").text()).or_insert(element);
+    }
+    found
 }
 
 /// CoCalc finds a project's pod by its name and labels.
@@ -69,16 +76,18 @@ fn identity(before: &At<'_>, after: &At<'_>, report: &mut Report) {
     }
 }
 
+fn place_and_name<'v>(mount: &At<'v>) -> [&'v str; 2] {
+    [mount.get("mountPath").text(), mount.get("name").text()]
+}
+
 fn mounts(was: Option<&At<'_>>, container: &At<'_>, report: &mut Report) {
+    let known: HashSet<[&str; 2]> = was
+        .iter()
+        .flat_map(|was| was.get("volumeMounts").items().map(|old| place_and_name(&old)))
+        .collect();
     for mount in container.get("volumeMounts").items() {
         let path = mount.get("mountPath");
-        let known = was.is_some_and(|was| {
-            was.get("volumeMounts").items().any(|old| {
-                old.get("mountPath").value() == path.value()
-                    && old.get("name").value() == mount.get("name").value()
-            })
-        });
-        if known || path.text().is_empty() {
+        if path.text().is_empty() || known.contains(&place_and_name(&mount)) {
             continue;
         }
         let place = plain_path(path.text());
@@ -130,9 +139,10 @@ fn host(before: &At<'_>, after: &At<'_>, report: &mut Report) {
             );
         }
     }
+    let volumes = by_name(&before.at(&["spec", "volumes"]));
     for volume in after.at(&["spec", "volumes"]).items() {
         let host = volume.get("hostPath");
-        let was = find(&before.at(&["spec", "volumes"]), volume.get("name").text());
+        let was = volumes.get(volume.get("name").text());
         if host.is_set() && was.is_none_or(|was| was.get("hostPath").value() != host.value()) {
             report.warning(
                 "host-path",
