@@ -2,6 +2,7 @@
 //!
 //! One rule a function; each finding has a severity, the id of its rule, and a sentence.
 
+pub mod meant;
 pub mod operations;
 pub mod pod;
 pub mod rules;
@@ -205,16 +206,19 @@ fn licenses_not_looked_at(subject: Subject<'_>, rendered: &Rendered, findings: &
     }
 }
 
-/// What is no Pod with a name cannot be created, whatever CoCalc made of it.
+/// What is no Pod cannot be created, nor what has no name; without `kind` the API server takes it as a Pod, and
+/// from `generateName` it makes a name.
 fn not_a_pod(rendered: &Rendered, findings: &mut Vec<Finding>) {
+    let stands = |path: &[Key<'_>]| rendered.pod.get(path).is_some_and(|value| !value.is_null());
     let text = |path: &[Key<'_>]| rendered.pod.get_str(path).filter(|text| !text.is_empty());
-    let kind = text(&[Key::Name("kind")]);
-    let name = text(&[Key::Name("metadata"), Key::Name("name")]);
-    let problem = match (kind, name) {
-        (Some("Pod"), Some(_)) => return,
-        (Some("Pod"), None) => "has no metadata.name".to_owned(),
-        (Some(kind), _) => format!("is of kind {kind:?}"),
-        (None, _) => "is no object of kind Pod".to_owned(),
+    let named = ["name", "generateName"].map(|name| [Key::Name("metadata"), Key::Name(name)]);
+    let kind = [Key::Name("kind")];
+    let problem = match text(&kind) {
+        Some("Pod") | None if rendered.pod.member_names(&[]).is_none() => "is no map".to_owned(),
+        None if stands(&kind) && rendered.pod.get_str(&kind).is_none() => "has a kind that is no string".to_owned(),
+        Some("Pod") | None if named.iter().any(|path| text(path).is_some()) => return,
+        Some("Pod") | None => "has neither metadata.name nor metadata.generateName".to_owned(),
+        Some(kind) => format!("is of kind {kind:?}"),
     };
     findings.push(Finding::new(
         "not-a-pod",

@@ -867,6 +867,13 @@ const RULES: &[Rule] = &[
         "mountPath: /home/user/lab",
     ),
     rule_of(
+        "volume-without-mount",
+        Severity::Note,
+        Subject::Change,
+        "No container mounts a volume that a patch added, or whose mounts it removed.",
+        r#"{"op":"add","path":"/spec/volumes/-","value":{"name":"lab","emptyDir":{}}}, and nothing else"#,
+    ),
+    rule_of(
         "privileged-container",
         Severity::Warning,
         Subject::Change,

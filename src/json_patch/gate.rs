@@ -87,6 +87,19 @@ impl Kind {
             Json::Map(_) => Self::Map,
         }
     }
+
+    /// The kind of this value.
+    pub fn of_value(value: &serde_json::Value) -> Self {
+        use serde_json::Value;
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(_) => Self::Bool,
+            Value::Number(_) => Self::Number,
+            Value::String(_) => Self::String,
+            Value::Array(_) => Self::List,
+            Value::Object(_) => Self::Map,
+        }
+    }
 }
 
 impl fmt::Display for Kind {

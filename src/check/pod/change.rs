@@ -3,6 +3,8 @@
 //! Kubernetes accepts all of this. The template itself mounts a volume at `/home/user` and may well run a
 //! privileged sidecar, so only what is new or changed counts.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::Value;
 
 use super::{PodFinding, Report, at::At, containers::plain_path};
@@ -24,14 +26,22 @@ pub fn check_change(before: &Value, after: &Value) -> Vec<PodFinding> {
     let mut report = Report::default();
     let (before, after) = (At::root(before), At::root(after));
     identity(&before, &after, &mut report);
+    let [volumes_were, volumes] = [&before, &after].map(|pod| pod.at(&["spec", "volumes"]));
     for list in ["initContainers", "containers"] {
         for container in after.get("spec").get(list).items() {
             let was = find(&before.get("spec").get(list), container.get("name").text());
-            mounts(was.as_ref(), &container, &mut report);
+            mounts(
+                &volumes_were,
+                was.as_ref(),
+                &volumes,
+                &container,
+                &mut report,
+            );
             privileged(was.as_ref(), &container, &mut report);
         }
     }
     host(&before, &after, &mut report);
+    unmounted(&before, &after, &mut report);
     report.findings
 }
 
@@ -69,19 +79,41 @@ fn identity(before: &At<'_>, after: &At<'_>, report: &mut Report) {
     }
 }
 
-fn mounts(was: Option<&At<'_>>, container: &At<'_>, report: &mut Report) {
+/// Where a volume is mounted at a place that CoCalc or the image needs. What was mounted there before is no
+/// finding, whatever it is called now.
+fn mounts(
+    volumes_were: &At<'_>,
+    was: Option<&At<'_>>,
+    volumes: &At<'_>,
+    container: &At<'_>,
+    report: &mut Report,
+) {
+    let before: HashMap<_, At<'_>> = was
+        .into_iter()
+        .flat_map(|was| was.get("volumeMounts").items())
+        .map(|old| (plain_path(old.get("mountPath").text()), old))
+        .collect();
     for mount in container.get("volumeMounts").items() {
         let path = mount.get("mountPath");
-        let known = was.is_some_and(|was| {
-            was.get("volumeMounts").items().any(|old| {
-                old.get("mountPath").value() == path.value()
-                    && old.get("name").value() == mount.get("name").value()
-            })
-        });
-        if known || path.text().is_empty() {
+        if path.text().is_empty() {
             continue;
         }
         let place = plain_path(path.text());
+        if let Some(old) = before.get(&*place) {
+            let is = |name: &'static str| old.get(name).text() == mount.get(name).text();
+            let same = is("name")
+                || is("subPath")
+                    && is("subPathExpr")
+                    && contents(volumes_were, old) == contents(volumes, &mount);
+            if let Some(own) = PLATFORM.iter().find(|own| !same && place == **own) {
+                report.warning(
+                    "mount-hides-platform",
+                    &path,
+                    format!("it puts another volume in the place of CoCalc's own {own}"),
+                );
+            }
+            continue;
+        }
         let above = |of: &str| {
             place == "/" || place == of || of.strip_prefix(&*place).is_some_and(|rest| rest.starts_with('/'))
         };
@@ -105,6 +137,16 @@ fn mounts(was: Option<&At<'_>>, container: &At<'_>, report: &mut Report) {
             );
         }
     }
+}
+
+/// What a mount's volume is made of, but for its name.
+fn contents<'v>(volumes: &At<'v>, mount: &At<'_>) -> Vec<(&'v str, &'v Value)> {
+    let volume = find(volumes, mount.get("name").text());
+    let fields = volume.into_iter().flat_map(|volume| volume.entries());
+    fields
+        .filter(|(name, _)| *name != "name")
+        .map(|(name, at)| (name, at.value()))
+        .collect()
 }
 
 fn privileged(was: Option<&At<'_>>, container: &At<'_>, report: &mut Report) {
@@ -141,6 +183,37 @@ fn host(before: &At<'_>, after: &At<'_>, report: &mut Report) {
                     "it gives the project {} of whatever node it runs on",
                     host.get("path").value()
                 ),
+            );
+        }
+    }
+}
+
+/// A volume that the patches added, or whose last mount they removed.
+fn unmounted(before: &At<'_>, after: &At<'_>, report: &mut Report) {
+    fn used<'v>(pod: &At<'v>) -> HashSet<&'v str> {
+        ["initContainers", "containers", "ephemeralContainers"]
+            .into_iter()
+            .flat_map(|list| pod.get("spec").get(list).items())
+            .flat_map(|container| ["volumeMounts", "volumeDevices"].map(|list| container.get(list)))
+            .flat_map(|list| list.items())
+            .map(|mount| mount.get("name").text())
+            .collect()
+    }
+    let [volumes_were, volumes] = [before, after].map(|pod| pod.at(&["spec", "volumes"]));
+    let (used_before, used_now) = (used(before), used(after));
+    let idle_before: HashSet<&str> = volumes_were
+        .items()
+        .map(|volume| volume.get("name").text())
+        .filter(|name| !used_before.contains(name))
+        .collect();
+    for volume in volumes.items() {
+        let name = volume.get("name");
+        let text = name.text();
+        if !text.is_empty() && !used_now.contains(text) && !idle_before.contains(text) {
+            report.note(
+                "volume-without-mount",
+                &name,
+                format!("no container mounts the volume {text:?}"),
             );
         }
     }
@@ -201,6 +274,23 @@ mod tests {
         assert_eq!(
             rules(&mounted_at("/home/user"), &mounted_at("/home/user")),
             [""; 0]
+        );
+    }
+
+    #[test]
+    fn cocalcs_own_volume_under_another_name_hides_nothing_and_another_volume_does() {
+        let pod = |name: &str, server: &str| {
+            json!({"spec": {
+                "volumes": [{"name": name, "nfs": {"server": server, "path": "/p"}}],
+                "containers": [{"name": "project", "volumeMounts": [{"name": name, "mountPath": "/home/user"}]}],
+            }})
+        };
+        assert_eq!(rules(&pod("home", "a"), &pod("homes", "a")), [""; 0]);
+        let other = check_change(&pod("home", "a"), &pod("lab", "b"));
+        assert_eq!(other.len(), 1);
+        assert_eq!(
+            other[0].finding.message,
+            "it puts another volume in the place of CoCalc's own /home/user"
         );
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::check::meant::nearest;
+
 use super::{
     Report,
     at::At,
@@ -409,6 +411,7 @@ fn mounts(container: &At<'_>, around: &Surroundings<'_, '_>, report: &mut Report
                     "the pod has no volume {:?}{}",
                     name.text(),
                     nearest(name.text(), around.volumes.names())
+                        .map_or_else(String::new, |other| format!("; did you mean {other:?}?"))
                 ),
             );
         }
@@ -538,14 +541,6 @@ pub(super) fn plain_path(path: &str) -> String {
         plain.push('/');
     }
     plain
-}
-
-fn nearest<'a>(name: &str, others: impl Iterator<Item = &'a str>) -> String {
-    others
-        .map(|other| (strsim::jaro_winkler(name, other), other))
-        .filter(|(similar, _)| *similar > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
-        .map_or_else(String::new, |(_, other)| format!("; did you mean {other:?}?"))
 }
 
 fn devices(container: &At<'_>, around: &Surroundings<'_, '_>, report: &mut Report) {
