@@ -16,7 +16,10 @@ use crate::{
         rules::rules,
     },
     json::Json,
-    json_patch::{Document, Effect, Gate, Operation, Options, Reason, Stamp, apply, strict},
+    json_patch::{
+        Document, Effect, Gate, Operation, Options, Reason, Stamp, Unsendable, apply, strict,
+        strict_text,
+    },
     output::{
         diff::{self, Documents, Side},
         explain::Explained,
@@ -340,8 +343,11 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
         Gate::TooDeep(error) => return Err(CommandError::usage(format!("{}: {error}", patch.label))),
     };
     let numbered: Vec<(&Operation, Stamp)> = operations.iter().zip(1..).collect();
-    let applied = apply(&mut document, &numbered, Options { validate: false });
-    let after = document.to_value().map_err(CommandError::usage)?;
+    let mut applied = apply(&mut document, &numbered, Options { validate: false });
+    applied.failure = applied
+        .failure
+        .or_else(|| crate::json_patch::Failure::of_nothing_left(&document, &numbered));
+    let after = what_is_left(&document)?;
     let label = file.display().to_string();
     let mut comparison = Comparison::new(
         (before.clone(), label.clone()),
@@ -366,9 +372,13 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
         .iter()
         .filter_map(|op| op.json().to_value().ok())
         .collect();
-    let verdict = strict(before, &values)
-        .map(|_| ())
-        .map_err(|rejected| rejected.to_string());
+    // What CoCalc drops may be a good patch, and the reverse.
+    let verdict = match report.dropped {
+        Some(_) => strict_text(before, &patch.text).map(|_| ()),
+        None => strict(before, &values)
+            .map(|_| ())
+            .map_err(|rejected| rejected.to_string()),
+    };
     comparison.rfc6902 = Some(verdict.clone());
     report.rfc6902 = Some(verdict);
     report.fails = comparison.failure.is_some();
@@ -515,7 +525,7 @@ fn project(
         let pod = if site.assumptions().on_patch_error == OnPatchError::Abort {
             pod_of(&rendered)?
         } else {
-            rendered.pod.to_value().map_err(CommandError::usage)?
+            what_is_left(&rendered.pod)?
         };
         let live = patch_diff::without_kubernetes(live, Some(&pod));
         let live = patch_diff::as_rendered(&live, &pod);
@@ -532,8 +542,8 @@ fn project(
     if let Some(new_site) = new_site {
         return next_template(args, &name, new_site, subject, &rendered);
     }
-    let before = rendered.unpatched.to_value().map_err(CommandError::usage)?;
-    let after = rendered.pod.to_value().map_err(CommandError::usage)?;
+    let before = what_is_left(&rendered.unpatched)?;
+    let after = what_is_left(&rendered.pod)?;
     let candidate = site
         .what_if()
         .candidate_license()
@@ -580,12 +590,12 @@ fn edited(
     let mut comparison = Comparison::new((before, format!("{name}  rendered")), (after, label));
     if let Ok(made) = &made {
         comparison.add_notes(made);
+        comparison.freeze_notes(&rendered, made);
         if args.what_if.for_license.is_none() {
             comparison.findings.extend(order_matters(&rendered, made));
         }
     }
     comparison.project_id = Some(rendered.project_id.clone());
-    comparison.freeze_notes(&rendered);
     comparison.judge_pod();
     comparison.made = Some(made);
     comparison.rendered = Some((Side::Before, rendered));
@@ -681,8 +691,8 @@ fn next_template(
             subject.project_id
         ))
     })?;
-    let before = rendered.pod.to_value().map_err(CommandError::usage)?;
-    let after = next.pod.to_value().map_err(CommandError::usage)?;
+    let before = what_is_left(&rendered.pod)?;
+    let after = what_is_left(&next.pod)?;
     let mut comparison = Comparison::new(
         (before.clone(), format!("{name}  present template")),
         (after.clone(), format!("{name}  new template")),
@@ -697,8 +707,8 @@ fn next_template(
             format!("works with the present template and fails with the new one: {text}"),
         ));
     }
-    let old = rendered.unpatched.to_value().map_err(CommandError::usage)?;
-    let new = next.unpatched.to_value().map_err(CommandError::usage)?;
+    let old = what_is_left(&rendered.unpatched)?;
+    let new = what_is_left(&next.unpatched)?;
     for patch in &rendered.patches {
         for (i, operation) in patch.operations().iter().enumerate() {
             for met in patch_diff::other_elements(&old, &new, &operation.path()) {
@@ -757,27 +767,20 @@ impl Comparison {
         }));
     }
 
-    /// Values that a placeholder or the quota made: the patch freezes them.
-    fn freeze_notes(&mut self, rendered: &Rendered) {
-        let entries = rendered.provenance();
-        let mut frozen: BTreeMap<String, Finding> = BTreeMap::new();
-        for entry in entries.iter().filter(|entry| !entry.removed) {
-            let pointer = provenance::pointer(&entry.path);
-            let what = match &entry.by {
+    /// Values that a placeholder or the quota makes, where an operation of the made patch writes them.
+    fn freeze_notes(&mut self, rendered: &Rendered, made: &Made) {
+        let frozen = rendered.overwritten(&made.operations);
+        self.findings.extend(frozen.into_iter().filter_map(|(pointer, writer)| {
+            let what = match writer {
                 provenance::Writer::Placeholders(list) => {
                     list.iter().map(|p| p.text()).collect::<Vec<_>>().join(", ")
                 }
                 provenance::Writer::Quota(field) => format!("the quota's {}", field.name()),
-                _ => continue,
+                _ => return None,
             };
-            if let (Some(old), Some(new)) = (self.before.pointer(&pointer), self.after.pointer(&pointer))
-                && old != new
-            {
-                let message = format!("{pointer} comes from {what}; the patch freezes it");
-                frozen.insert(pointer, Finding::new("frozen-value", Severity::Warning, message));
-            }
-        }
-        self.findings.extend(frozen.into_values());
+            let message = format!("{pointer} comes from {what}; the patch freezes it");
+            Some(Finding::new("frozen-value", Severity::Warning, message))
+        }));
     }
 
     fn judge_patches(&mut self, site: &Site, rendered: &Rendered, unpatched: &Value) {
@@ -790,6 +793,14 @@ impl Comparison {
                 .iter()
                 .filter_map(|op| op.json().to_value().ok())
                 .collect();
+            if report.dropped.is_some() {
+                let own = dropped_text(site, rendered, &patch.license)
+                    .map_or(Ok(()), |text| strict_text(&document, &text).map(|_| ()));
+                verdict = verdict.and(own.clone());
+                report.rfc6902 = Some(own);
+                self.patches.push(report);
+                continue;
+            }
             let own = match strict(&document, &values) {
                 Ok(next) => {
                     document = next;
@@ -804,12 +815,8 @@ impl Comparison {
                     Err(rejected.to_string())
                 }
             };
-            if report.dropped.is_none() {
-                if verdict.is_ok() {
-                    verdict.clone_from(&own);
-                }
-                report.rfc6902 = Some(own);
-            }
+            verdict = verdict.and(own.clone());
+            report.rfc6902 = Some(own);
             self.patches.push(report);
         }
         // The hook finds a license ineffective whose patch is dropped, and then the quota function never sees it.
@@ -817,8 +824,11 @@ impl Comparison {
             && !rendered.patches.iter().any(|patch| patch.license == id)
             && let gate @ Gate::Dropped(_) = &*site.gate(&Json::string(&candidate.text))
         {
-            self.patches
-                .push(PatchReport::new(id, &candidate.label, "", gate));
+            let mut report = PatchReport::new(id, &candidate.label, "", gate);
+            let own = strict_text(&document, &candidate.text).map(|_| ());
+            verdict = verdict.and(own.clone());
+            report.rfc6902 = Some(own);
+            self.patches.push(report);
         }
         let options = Options {
             validate: site.assumptions().validate_operation,
@@ -1266,6 +1276,22 @@ fn places(patch: &PatchText) -> Vec<String> {
         .collect()
 }
 
+/// The text of a license's patch that CoCalc's check drops; of a patch that is stored as JSON, its JSON.
+fn dropped_text(site: &Site, rendered: &Rendered, license: &str) -> Option<String> {
+    if let Some(candidate) = &site.what_if().patch
+        && site.what_if().candidate_license() == Some(license)
+    {
+        return Some(candidate.text.clone());
+    }
+    let judged = rendered.judged.as_ref()?;
+    let found = &judged.computed.patches;
+    let patch = &found.iter().find(|found| found.license == license)?.patch;
+    Some(match patch {
+        Json::String(text) => text.to_string_lossy(),
+        other => other.stringify(),
+    })
+}
+
 /// Where in its file a patch breaks CoCalc's check, if it does.
 fn dropped_at(patch: &PatchText) -> Option<String> {
     let file = patch.file.as_ref()?;
@@ -1365,6 +1391,14 @@ fn read_value(ui: &Ui, file: &Path) -> Result<Value, CommandError> {
     }
     json.to_value()
         .map_err(|error| CommandError::usage(format!("{name}: {error}")))
+}
+
+/// The document as a report shows it; `null` where operations left nothing, which is told as a failure.
+fn what_is_left(document: &Document) -> Result<Value, CommandError> {
+    match document.to_value() {
+        Err(Unsendable::Undefined) => Ok(Value::Null),
+        other => other.map_err(CommandError::usage),
+    }
 }
 
 fn pod_of(rendered: &Rendered) -> Result<Value, CommandError> {

@@ -21,4 +21,4 @@ pub(crate) use document::Place;
 pub use document::{Document, Key, Leaf, PathPart, SetError, Shape, Stamp, Unsendable};
 pub use gate::{Gate, Kind, Problem, Reason, gate, gate_parsed, gate_value};
 pub use operation::Operation;
-pub use strict::{Rejected, strict};
+pub use strict::{Rejected, strict, strict_text};

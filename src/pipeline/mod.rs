@@ -23,6 +23,7 @@ use crate::{
 pub mod calibrate;
 mod coerce;
 mod decided;
+mod frozen;
 pub mod gpu;
 pub mod licenses;
 pub mod placeholders;
@@ -832,6 +833,7 @@ impl Rendered {
             failure,
         } = apply(&mut self.pod, &numbered, options);
         self.removals = removals;
+        let failure = failure.or_else(|| json_patch::Failure::of_nothing_left(&self.pod, &numbered));
         self.failure = failure.map(|failure| {
             let step = numbered.get(failure.operation).map(|(_, step)| *step);
             let (patch, operation) = match step.map(|step| self.steps.writer(step)) {
