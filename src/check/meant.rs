@@ -80,7 +80,7 @@ impl fmt::Display for Meant {
             }
         }
         if self.is_list {
-            why.push(format!("a list that exists; {path}/- appends to it"));
+            why.push(format!("it exists; {path}/- appends to it"));
         }
         if !why.is_empty() {
             write!(f, " ({})", why.join("; "))?;
@@ -428,23 +428,18 @@ impl Ask<'_> {
             ask: self,
             name,
             after,
+            up: 0,
             found: Vec::new(),
         };
-        let mut up = 0;
         for end in (0..=stop.at).rev() {
             let here = tokens.get(..end)?;
             let Ok(schema) = Self::schema_at(root, here) else { continue };
-            search.below(schema, &mut here.to_vec(), up, 0, tokens.get(end));
+            search.below(schema, &mut here.to_vec(), search.up, 0, tokens.get(end));
             // An element and its list count as one level.
-            up += usize::from(matches!(schema, Schema::Struct(_)));
-            if up > FARTHEST {
-                break;
-            }
+            search.up += usize::from(matches!(schema, Schema::Struct(_)));
         }
-        let best = search.found.iter().map(|found| found.cost).min()?;
-        search.found.retain(|found| found.cost == best);
-        let least = search.found.iter().map(|found| found.missing).min()?;
-        search.found.retain(|found| found.missing == least);
+        let best = search.found.iter().map(Found::rank).min()?;
+        search.found.retain(|found| found.rank() == best);
         // The container that CoCalc's users work in comes before the others.
         let container = |found: &&Found| found.tokens.get(1).is_some_and(|list| list == "containers");
         let found = match search.found.as_slice() {
@@ -530,14 +525,25 @@ struct Search<'a> {
     ask: &'a Ask<'a>,
     name: &'a str,
     after: &'a [String],
+    /// How many levels were gone up.
+    up: usize,
     found: Vec<Found>,
 }
 
 struct Found {
     tokens: Vec<String>,
     cost: usize,
+    /// How many levels above the place that was written the two ways part.
+    up: usize,
     /// How many structs on the way are not there.
     missing: usize,
+}
+
+impl Found {
+    /// The least of all is meant.
+    fn rank(&self) -> (usize, usize, usize) {
+        (self.cost, self.up, self.missing)
+    }
 }
 
 impl Search<'_> {
@@ -566,7 +572,13 @@ impl Search<'_> {
                     if *name == self.name {
                         let tokens = with(at, self.after.iter().cloned());
                         if self.ask.is_allowed(&tokens) {
-                            self.found.push(Found { tokens, cost, missing });
+                            let up = self.up;
+                            self.found.push(Found {
+                                tokens,
+                                cost,
+                                up,
+                                missing,
+                            });
                         }
                     } else {
                         let is_there = self.ask.stands(at) != Stands::Nothing;

@@ -167,6 +167,13 @@ const RULES: &[Rule] = &[
         "- {op: remove, path: /spec/hostname}",
     ),
     rule_of(
+        "merge-patch",
+        Severity::Note,
+        Subject::Making,
+        "A merge patch was given, and a license takes a JSON Patch: the operations that it would be.",
+        r#"{"metadata": {"labels": {"team": "bio"}}}"#,
+    ),
+    rule_of(
         "order-matters",
         Severity::Warning,
         Subject::Making,

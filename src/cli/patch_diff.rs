@@ -17,7 +17,7 @@ use crate::{
     },
     json::Json,
     json_patch::{
-        Document, Effect, Gate, Operation, Options, Reason, Stamp, Unsendable, apply, strict,
+        Document, Effect, Gate, Instead, Operation, Options, Reason, Stamp, Unsendable, apply, strict,
         strict_text,
     },
     output::{
@@ -399,6 +399,7 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: &Value) -> Result<Com
     if after.get("kind").and_then(Value::as_str) == Some("Pod") {
         comparison.judge_pod();
     }
+    comparison.findings.extend(as_operations(before, patch));
     if let Some(reason) = &report.dropped {
         comparison.findings.push(Finding::new(
             "patch-dropped",
@@ -837,6 +838,11 @@ impl Comparison {
             if let Some(report) = self.patches.get_mut(found.patch) {
                 report.findings.push((found.operation, found.finding));
             }
+        }
+        if let Some(candidate) = &site.what_if().patch
+            && let Ok(pod) = rendered.pod.to_value()
+        {
+            self.findings.extend(as_operations(&pod, candidate));
         }
         self.dropped_at = site.what_if().patch.as_ref().and_then(dropped_at);
         if let Some(candidate) = &site.what_if().patch
@@ -1292,11 +1298,33 @@ fn dropped_text(site: &Site, rendered: &Rendered, license: &str) -> Option<Strin
     })
 }
 
+/// What a merge patch, given in place of a JSON Patch, would be as one.
+fn as_operations(document: &Value, patch: &PatchText) -> Option<Finding> {
+    let merge = crate::json::parse(&patch.text).ok()?;
+    if Instead::of_value(&merge) != Instead::MergePatch {
+        return None;
+    }
+    let after = patch_diff::merged(document, &merge.to_value().ok()?);
+    let made = patch_diff::make(&Request {
+        before: document,
+        after: &after,
+        base: None,
+        guards: true,
+    });
+    let operations = mask::anywhere(&Value::from(made.ok()?.operations));
+    let operations = patch_diff::text(operations.as_array()?, false);
+    Some(Finding::new(
+        "merge-patch",
+        Severity::Note,
+        format!("{} is a merge patch; as a JSON Patch it is {operations}", patch.label),
+    ))
+}
+
 /// Where in its file a patch breaks CoCalc's check, if it does.
 fn dropped_at(patch: &PatchText) -> Option<String> {
     let file = patch.file.as_ref()?;
     match crate::json_patch::gate(&patch.text) {
-        Gate::Dropped(Reason::NotJson(error)) if !patch.converted => {
+        Gate::Dropped(Reason::NotJson(error, _)) if !patch.converted => {
             Some(format!("{file}:{}:{}", error.line, error.column))
         }
         Gate::Dropped(Reason::Operation { index, .. }) => places(patch).get(index).cloned(),

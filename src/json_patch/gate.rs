@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use super::Operation;
+use super::{Instead, Operation};
 use crate::json::{self, Json};
 
 /// What CoCalc does with a license's patch.
@@ -25,14 +25,14 @@ pub enum Gate {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// `JSON.parse` fails.
-    #[error("the patch is no JSON: {0}")]
-    NotJson(json::Error),
+    #[error("the patch is no JSON: {0}{1}")]
+    NotJson(json::Error, Instead),
     /// The license's quota has something under `patch` that is not a string.
     #[error("the patch is {0}, not a text; store it as a string of JSON")]
     NotText(Kind),
     /// The patch is not a list.
-    #[error("the patch is {0}, not a list of operations; put it into [ ]")]
-    NotAList(Kind),
+    #[error("the patch is {0}, not a list of operations{1}")]
+    NotAList(Kind, Instead),
     /// One operation is wrong, which makes all of the patch empty.
     #[error("operation {} {problem}", index + 1)]
     Operation {
@@ -118,7 +118,9 @@ impl fmt::Display for Kind {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAnObject(kind) => write!(f, "is {kind}, not a map with op and path"),
+            Self::NotAnObject(kind) => {
+                write!(f, "is {kind}, not a map with op and path{}", Instead::of_operation(*kind))
+            }
             Self::NoOp => f.write_str("has no op"),
             Self::UnknownOp(op) => {
                 write!(
@@ -146,7 +148,7 @@ pub fn gate(text: &str) -> Gate {
     match json::parse(text) {
         Ok(patch) => gate_parsed(&patch),
         Err(error) if error.too_deep => Gate::TooDeep(error),
-        Err(error) => Gate::Dropped(Reason::NotJson(error)),
+        Err(error) => Gate::Dropped(Reason::NotJson(error, Instead::of_text(text))),
     }
 }
 
@@ -162,7 +164,7 @@ pub fn gate_value(value: &Json) -> Gate {
 /// Whether a patch that is read already passes.
 pub fn gate_parsed(patch: &Json) -> Gate {
     let Some(list) = patch.as_list() else {
-        return Gate::Dropped(Reason::NotAList(Kind::of(patch)));
+        return Gate::Dropped(Reason::NotAList(Kind::of(patch), Instead::of_value(patch)));
     };
     for (index, operation) in list.iter().enumerate() {
         if let Some(problem) = problem_of(operation) {
@@ -212,13 +214,20 @@ mod tests {
             ),
             (
                 "{}",
-                "the patch is a map, not a list of operations; put it into [ ]",
+                "the patch is a map, not a list of operations",
             ),
             (
                 "7",
-                "the patch is a number, not a list of operations; put it into [ ]",
+                "the patch is a number, not a list of operations",
             ),
-            ("[[]]", "operation 1 is a list, not a map with op and path"),
+            (
+                r#"{"op":"remove","path":"/a"}"#,
+                "the patch is a map, not a list of operations (it is one operation: put it into [ ])",
+            ),
+            (
+                "[[]]",
+                "operation 1 is a list, not a map with op and path (there is a pair of [ ] too many)",
+            ),
             (r#"[{"path":"/a"}]"#, "operation 1 has no op"),
             (
                 r#"[{"op":"remove","path":""},{"op":"merge","path":"/a"}]"#,
