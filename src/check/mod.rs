@@ -60,6 +60,15 @@ impl Finding {
     }
 }
 
+/// A sentence about a place, `field: message`; of the pod as a whole the sentence alone.
+pub fn at_place(field: &str, message: &str) -> String {
+    if field.is_empty() {
+        message.to_owned()
+    } else {
+        format!("{field}: {message}")
+    }
+}
+
 /// A license in a message: title in quotes and the first 8 characters of its id.
 pub fn license_name(title: &str, id: &str) -> String {
     let short = escape::line(id.get(..8).unwrap_or(id));
@@ -142,7 +151,7 @@ pub fn review(site: &Site, rendered: &Rendered) -> Vec<Finding> {
             .into_iter()
             .chain(pod::check_change(&before, &after))
         {
-            let message = format!("{}: {}", found.field, found.finding.message);
+            let message = at_place(&found.field, &found.finding.message);
             findings.push(Finding {
                 message,
                 ..found.finding
@@ -310,6 +319,14 @@ fn license_states(site: &Site, judged: &Judged, findings: &mut Vec<Finding>) {
             .iter()
             .any(|v| v.license == *id && v.state != State::Active && v.state != State::Orphan);
         if told {
+            continue;
+        }
+        // What the project holds no quota of, such as an orphan, has no hosting class.
+        let has_quota = judged
+            .site_license
+            .get(&id)
+            .is_some_and(|entry| entry.get_non_null("quota").is_some());
+        if !has_quota {
             continue;
         }
         let name = license_name(title(&id), &id);

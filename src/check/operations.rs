@@ -27,6 +27,8 @@ use super::{
 const KEYS_SHOWN: usize = 8;
 /// Beyond this many findings no path is suggested: a patch may have 100,000 misspelt ones.
 const ADVISED: usize = 1000;
+/// How many keys of an operation that stand twice are told.
+const TWICE_SHOWN: usize = 8;
 /// Integers above are rounded, as JavaScript's doubles are.
 const MAX_SAFE: f64 = 9_007_199_254_740_991.0;
 
@@ -362,6 +364,15 @@ impl<'a> Look<'a> {
         self.member_place(document, &mut told);
         self.source(document, &mut told);
         self.root(&mut told);
+        told.extend(self.operation.twice().iter().take(TWICE_SHOWN).map(|twice| {
+            warn(
+                "operation-duplicate-key",
+                format!(
+                    "the key {:?} stands twice in one object, again at line {} column {}; CoCalc takes the last",
+                    twice.name, twice.line, twice.column
+                ),
+            )
+        }));
         self.numbers(&mut told);
         if self.effect == Effect::Nothing {
             let told_already = told.iter().any(|finding| finding.message.contains(DID_YOU_MEAN));

@@ -538,6 +538,13 @@ const RULES: &[Rule] = &[
         r#"{"op":"test","path":"/spec/priority","value":9007199254740993}"#,
     ),
     rule_of(
+        "operation-duplicate-key",
+        Severity::Warning,
+        Subject::Operation,
+        "A key stands twice in one object of an operation; CoCalc takes the last.",
+        r#"{"op":"add","path":"/spec/hostname","path":"/spec/subdomain","value":"x"}"#,
+    ),
+    rule_of(
         "lone-surrogate",
         Severity::Warning,
         Subject::Operation,

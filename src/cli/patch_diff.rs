@@ -1193,7 +1193,7 @@ fn print(ui: &Ui, args: &Args, comparisons: Vec<Comparison>) -> Result<Exit, Com
         }
         for (found, blame) in &comparison.pod_findings {
             let who = blamed(blame);
-            let message = format!("{}: {}{who}", found.field, found.finding.message);
+            let message = format!("{}{who}", check::at_place(&found.field, &found.finding.message));
             report.add_at(
                 id,
                 None,

@@ -159,6 +159,19 @@ pub fn element_places(text: &str) -> Vec<(usize, usize)> {
     places
 }
 
+/// The lines and columns of offsets that grow, all from 1.
+pub fn places(text: &str, offsets: impl IntoIterator<Item = usize>) -> Vec<(usize, usize)> {
+    let (mut line, mut column, mut done) = (1, 1, 0);
+    let place = |offset: usize| {
+        for c in text.get(done..offset).unwrap_or_default().chars() {
+            (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
+        }
+        done = done.max(offset);
+        (line, column)
+    };
+    offsets.into_iter().map(place).collect()
+}
+
 struct Reader<'a> {
     text: &'a str,
     bytes: &'a [u8],
@@ -487,6 +500,11 @@ mod tests {
         assert!(parse(&nested(MAX_DEPTH)).is_ok());
         assert!(parse(&nested(MAX_DEPTH + 1)).unwrap_err().too_deep);
         assert!(parse(&"[".repeat(1_000_000)).unwrap_err().too_deep);
+    }
+
+    #[test]
+    fn places_are_counted_in_characters() {
+        assert_eq!(places("é\nab", [0, 2, 3, 4, 5]), [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3)]);
     }
 
     #[test]

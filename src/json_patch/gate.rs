@@ -7,8 +7,8 @@
 
 use std::fmt;
 
-use super::{Instead, Operation};
-use crate::json::{self, Json};
+use super::{Instead, Operation, operation::Twice};
+use crate::json::{self, Duplicate, Json};
 
 /// What CoCalc does with a license's patch.
 #[derive(Clone, Debug)]
@@ -145,10 +145,35 @@ impl Gate {
 
 /// Whether a patch's text passes.
 pub fn gate(text: &str) -> Gate {
-    match json::parse(text) {
-        Ok(patch) => gate_parsed(&patch),
+    match json::parse_with_notes(text) {
+        Ok((patch, notes)) => {
+            let mut gate = gate_parsed(&patch);
+            if let Gate::Passes(operations) = &mut gate
+                && !notes.duplicates.is_empty()
+            {
+                note_duplicates(text, notes.duplicates, operations);
+            }
+            gate
+        }
         Err(error) if error.too_deep => Gate::TooDeep(error),
         Err(error) => Gate::Dropped(Reason::NotJson(error, Instead::of_text(text))),
+    }
+}
+
+/// Notes with each operation the keys that stand twice in it.
+fn note_duplicates(text: &str, mut duplicates: Vec<Duplicate>, operations: &mut [Operation]) {
+    duplicates.sort_unstable_by_key(|duplicate| duplicate.offset);
+    let places = json::places(text, duplicates.iter().map(|duplicate| duplicate.offset));
+    let starts = json::element_places(text);
+    for (duplicate, (line, column)) in duplicates.into_iter().zip(places) {
+        let before = starts.partition_point(|start| *start <= (line, column));
+        if let Some(operation) = before.checked_sub(1).and_then(|at| operations.get_mut(at)) {
+            operation.twice.push(Twice {
+                name: duplicate.name,
+                line,
+                column,
+            });
+        }
     }
 }
 

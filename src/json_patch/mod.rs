@@ -22,5 +22,5 @@ pub(crate) use document::Place;
 pub use document::{Document, Key, Leaf, PathPart, SetError, Shape, Stamp, Unsendable};
 pub use gate::{Gate, Kind, Problem, Reason, gate, gate_parsed, gate_value};
 pub use instead::Instead;
-pub use operation::Operation;
+pub use operation::{Operation, Twice};
 pub use strict::{Rejected, strict, strict_text};

@@ -36,6 +36,7 @@ pub(super) struct ConfigMap {
     pub(super) name: String,
     pub(super) data: Vec<(String, String)>,
     pub(super) place: Place,
+    pub(super) has_binary_data: bool,
 }
 
 impl ConfigMap {
@@ -61,6 +62,11 @@ impl ConfigMap {
             place: self.place.clone(),
             message: format!("{}: {message}", excerpt(&self.title(), 200)),
         };
+        if self.data.is_empty() && self.has_binary_data {
+            return Err(error(
+                "it has nothing but binaryData, and the template is read from data".to_owned(),
+            ));
+        }
         let found = match (key, &*self.data) {
             (Some(key), data) => data.iter().find(|(name, _)| name == key).ok_or_else(|| {
                 error(format!(
@@ -246,6 +252,9 @@ fn take(
                 name,
                 data,
                 place: source.place(at),
+                has_binary_data: manifest
+                    .get("binaryData")
+                    .is_some_and(|data| !data.members().is_empty()),
             };
             if config_map.name == SOFTWARE_CONFIGMAP {
                 take_software(document, &config_map);

@@ -612,7 +612,10 @@ pub(super) fn resources(at: &At<'_>, of_pod: bool, around: &Surroundings<'_, '_>
             report.error(
                 "pod-resource-name",
                 &value,
-                format!("{name:?} is no resource of a container: {wrong}"),
+                format!(
+                    "{name:?} is no resource of a {}: {wrong}",
+                    if of_pod { "pod" } else { "container" }
+                ),
             );
         }
         let Some(quantity) = amount(&value, report) else {

@@ -139,10 +139,12 @@ impl Decoder<'_, '_> {
             Value::String(text) => format!("{text:?}"),
             other => Kind::of_value(other).to_string(),
         };
+        let meant = at.value().as_str().and_then(quantity::meant);
+        let meant = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
         self.report.error(
             "pod-quantity",
             at,
-            format!("{found} is no quantity: {}", quantity::SYNTAX),
+            format!("{found} is no quantity: {}{meant}", quantity::SYNTAX),
         );
     }
 
