@@ -202,7 +202,9 @@ pub fn meant(document: &dyn Tree, path: &str, wanted: Wanted) -> Option<Meant> {
         wanted,
     };
     while slips.len() < SLIPS && tokens.len() <= MOST_TOKENS {
-        let Some((mended, slip)) = ask.mend(&tokens) else { break };
+        let Some((mended, slip)) = ask.mend(&tokens) else {
+            break;
+        };
         tokens = mended;
         slips.push(slip);
     }
@@ -225,7 +227,10 @@ fn is_pod(document: &dyn Tree) -> bool {
     match document.text(&[Key::Name("kind")]) {
         Some(kind) => kind == "Pod",
         None => {
-            matches!(document.look(&[Key::Name("spec"), Key::Name("containers")]), Stands::List(_))
+            matches!(
+                document.look(&[Key::Name("spec"), Key::Name("containers")]),
+                Stands::List(_)
+            )
         }
     }
 }
@@ -334,8 +339,17 @@ impl Ask<'_> {
             _ => {
                 let (key, map) = before.split_last()?;
                 let of_map = matches!(Self::schema_at(schema, map), Ok(Schema::Map(_)));
-                let key = std::iter::once(key).chain(rest).cloned().collect::<Vec<_>>();
-                of_map.then(|| (with(map, [key.join("/")]), Slip::EscapedSlash))
+                let key = std::iter::once(key)
+                    .chain(rest)
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .join("/");
+                // The end of labels['example.com/team'], whose start was taken off at its bracket.
+                let key = ["']", "\"]"]
+                    .iter()
+                    .find_map(|end| key.strip_suffix(end))
+                    .unwrap_or(&key);
+                of_map.then(|| (with(map, [key.to_owned()]), Slip::EscapedSlash))
             }
         }
     }
@@ -369,8 +383,12 @@ impl Ask<'_> {
             });
             steps.push(step.to_owned());
         }
-        (steps.len() > 1 && steps.iter().all(|step| !step.is_empty()))
-            .then(|| (with(before, steps.into_iter().chain(after.iter().cloned())), Slip::Slashes))
+        (steps.len() > 1 && steps.iter().all(|step| !step.is_empty())).then(|| {
+            (
+                with(before, steps.into_iter().chain(after.iter().cloned())),
+                Slip::Slashes,
+            )
+        })
     }
 
     /// A token that is no index of a list.
@@ -433,7 +451,9 @@ impl Ask<'_> {
         };
         for end in (0..=stop.at).rev() {
             let here = tokens.get(..end)?;
-            let Ok(schema) = Self::schema_at(root, here) else { continue };
+            let Ok(schema) = Self::schema_at(root, here) else {
+                continue;
+            };
             search.below(schema, &mut here.to_vec(), search.up, 0, tokens.get(end));
             // An element and its list count as one level.
             search.up += usize::from(matches!(schema, Schema::Struct(_)));
@@ -560,7 +580,15 @@ impl Search<'_> {
         }
         match schema {
             Schema::Struct(fields) => {
+                // A volume has one type, and one that is there already is the one that is meant.
                 let of_volume = at.len() == 3 && at.get(1).is_some_and(|list| list == "volumes");
+                let has_type = of_volume
+                    && fields.iter().any(|(name, _)| {
+                        at.push((*name).to_owned());
+                        let stands = self.ask.stands(at);
+                        at.pop();
+                        *name != self.name && stands == Stands::Map
+                    });
                 for (name, field) in fields {
                     // The API server writes these itself, or refuses them.
                     if not.is_some_and(|not| not == name)
@@ -582,8 +610,7 @@ impl Search<'_> {
                         }
                     } else {
                         let is_there = self.ask.stands(at) != Stands::Nothing;
-                        // A volume has one type: nobody means a second one, unless the volume is where one is.
-                        let may_be_made = missing == 0 && (!of_volume || not.is_some());
+                        let may_be_made = missing == 0 && !has_type && (!of_volume || self.up == 0);
                         match field {
                             Schema::List(_) if is_there => self.below(field, at, cost + 1, missing, None),
                             Schema::Struct(_) if is_there => self.below(field, at, cost + 1, missing, None),

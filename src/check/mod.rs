@@ -224,7 +224,9 @@ fn not_a_pod(rendered: &Rendered, findings: &mut Vec<Finding>) {
     let kind = [Key::Name("kind")];
     let problem = match text(&kind) {
         Some("Pod") | None if rendered.pod.member_names(&[]).is_none() => "is no map".to_owned(),
-        None if stands(&kind) && rendered.pod.get_str(&kind).is_none() => "has a kind that is no string".to_owned(),
+        None if stands(&kind) && rendered.pod.get_str(&kind).is_none() => {
+            "has a kind that is no string".to_owned()
+        }
         Some("Pod") | None if named.iter().any(|path| text(path).is_some()) => return,
         Some("Pod") | None => "has neither metadata.name nor metadata.generateName".to_owned(),
         Some(kind) => format!("is of kind {kind:?}"),

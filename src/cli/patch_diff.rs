@@ -771,17 +771,18 @@ impl Comparison {
     /// Values that a placeholder or the quota makes, where an operation of the made patch writes them.
     fn freeze_notes(&mut self, rendered: &Rendered, made: &Made) {
         let frozen = rendered.overwritten(&made.operations);
-        self.findings.extend(frozen.into_iter().filter_map(|(pointer, writer)| {
-            let what = match writer {
-                provenance::Writer::Placeholders(list) => {
-                    list.iter().map(|p| p.text()).collect::<Vec<_>>().join(", ")
-                }
-                provenance::Writer::Quota(field) => format!("the quota's {}", field.name()),
-                _ => return None,
-            };
-            let message = format!("{pointer} comes from {what}; the patch freezes it");
-            Some(Finding::new("frozen-value", Severity::Warning, message))
-        }));
+        self.findings
+            .extend(frozen.into_iter().filter_map(|(pointer, writer)| {
+                let what = match writer {
+                    provenance::Writer::Placeholders(list) => {
+                        list.iter().map(|p| p.text()).collect::<Vec<_>>().join(", ")
+                    }
+                    provenance::Writer::Quota(field) => format!("the quota's {}", field.name()),
+                    _ => return None,
+                };
+                let message = format!("{pointer} comes from {what}; the patch freezes it");
+                Some(Finding::new("frozen-value", Severity::Warning, message))
+            }));
     }
 
     fn judge_patches(&mut self, site: &Site, rendered: &Rendered, unpatched: &Value) {
@@ -1316,7 +1317,10 @@ fn as_operations(document: &Value, patch: &PatchText) -> Option<Finding> {
     Some(Finding::new(
         "merge-patch",
         Severity::Note,
-        format!("{} is a merge patch; as a JSON Patch it is {operations}", patch.label),
+        format!(
+            "{} is a merge patch; as a JSON Patch it is {operations}",
+            patch.label
+        ),
     ))
 }
 

@@ -10,7 +10,9 @@ mod read;
 mod string;
 mod value;
 
-pub use read::{Build, Duplicate, Error, MAX_DEPTH, Notes, element_places, parse, parse_with_notes, places, read};
+pub use read::{
+    Build, Duplicate, Error, MAX_DEPTH, Notes, element_places, parse, parse_with_notes, places, read,
+};
 pub use string::{JsString, is_invisible, must_escape};
 pub use value::{
     Json, Map, Unprintable, is_array_index, number_text, value_from_f64, with_js_numbers, write_string,

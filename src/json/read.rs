@@ -164,7 +164,11 @@ pub fn places(text: &str, offsets: impl IntoIterator<Item = usize>) -> Vec<(usiz
     let (mut line, mut column, mut done) = (1, 1, 0);
     let place = |offset: usize| {
         for c in text.get(done..offset).unwrap_or_default().chars() {
-            (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
+            (line, column) = if c == '\n' {
+                (line + 1, 1)
+            } else {
+                (line, column + 1)
+            };
         }
         done = done.max(offset);
         (line, column)
@@ -504,7 +508,10 @@ mod tests {
 
     #[test]
     fn places_are_counted_in_characters() {
-        assert_eq!(places("é\nab", [0, 2, 3, 4, 5]), [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3)]);
+        assert_eq!(
+            places("é\nab", [0, 2, 3, 4, 5]),
+            [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3)]
+        );
     }
 
     #[test]

@@ -119,7 +119,11 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAnObject(kind) => {
-                write!(f, "is {kind}, not a map with op and path{}", Instead::of_operation(*kind))
+                write!(
+                    f,
+                    "is {kind}, not a map with op and path{}",
+                    Instead::of_operation(*kind)
+                )
             }
             Self::NoOp => f.write_str("has no op"),
             Self::UnknownOp(op) => {
@@ -237,14 +241,8 @@ mod tests {
                 "",
                 "the patch is no JSON: unexpected end of the text where a value should stand at line 1 column 1",
             ),
-            (
-                "{}",
-                "the patch is a map, not a list of operations",
-            ),
-            (
-                "7",
-                "the patch is a number, not a list of operations",
-            ),
+            ("{}", "the patch is a map, not a list of operations"),
+            ("7", "the patch is a number, not a list of operations"),
             (
                 r#"{"op":"remove","path":"/a"}"#,
                 "the patch is a map, not a list of operations (it is one operation: put it into [ ])",

@@ -70,9 +70,16 @@ impl Instead {
     /// What a text is that `JSON.parse` does not read.
     pub fn of_text(text: &str) -> Self {
         let text = text.trim();
-        let quoted = [('\'', '\''), ('`', '`'), ('"', '"'), ('“', '”'), ('‘', '’'), ('„', '“')]
-            .into_iter()
-            .find_map(|(open, close)| text.strip_prefix(open)?.strip_suffix(close));
+        let quoted = [
+            ('\'', '\''),
+            ('`', '`'),
+            ('"', '"'),
+            ('“', '”'),
+            ('‘', '’'),
+            ('„', '“'),
+        ]
+        .into_iter()
+        .find_map(|(open, close)| text.strip_prefix(open)?.strip_suffix(close));
         if quoted.is_some_and(|inner| is_list(inner.trim())) {
             Self::Quoted
         } else if is_file_name(text) {
@@ -98,7 +105,9 @@ impl Instead {
                 if has("op") {
                     Self::Operation
                 } else if kind == Some("Kustomization")
-                    || ["patches", "patchesJson6902", "patchesStrategicMerge"].iter().any(|name| has(name))
+                    || ["patches", "patchesJson6902", "patchesStrategicMerge"]
+                        .iter()
+                        .any(|name| has(name))
                     || has("target") && has("patch")
                 {
                     Self::Kustomization
@@ -136,11 +145,15 @@ impl fmt::Display for Instead {
             Self::MergePatch => {
                 "it is a merge patch, a piece of a pod; a license takes a JSON Patch, a list of operations"
             }
-            Self::Pod => "it is a whole pod; patch-diff --after FILE -o license makes the patch that leads to it",
+            Self::Pod => {
+                "it is a whole pod; patch-diff --after FILE -o license makes the patch that leads to it"
+            }
             Self::Kustomization => {
                 "it is a kustomization; what stands at patch within its patches is meant, if it is a list of operations"
             }
-            Self::Quota => "it is the quota of a license, which --quota takes; a patch stands at its member patch",
+            Self::Quota => {
+                "it is the quota of a license, which --quota takes; a patch stands at its member patch"
+            }
             Self::License => "it is a license; the text at patch in its quota is meant",
             Self::DoublyEncoded => {
                 "it is encoded twice: JSON within a JSON string; write it without the outer quotes and their \\"
@@ -179,11 +192,20 @@ mod tests {
             (r#"{"metadata":{"labels":{"team":"bio"}}}"#, Instead::MergePatch),
             (r#"{"spec":{"tolerations":[]}}"#, Instead::MergePatch),
             (r#"{"kind":"Pod","metadata":{},"spec":{}}"#, Instead::Pod),
-            (r#"{"patches":[{"target":{"kind":"Pod"},"patch":"- op: add"}]}"#, Instead::Kustomization),
-            (r#"{"target":{"kind":"Pod"},"patch":"- op: add"}"#, Instead::Kustomization),
+            (
+                r#"{"patches":[{"target":{"kind":"Pod"},"patch":"- op: add"}]}"#,
+                Instead::Kustomization,
+            ),
+            (
+                r#"{"target":{"kind":"Pod"},"patch":"- op: add"}"#,
+                Instead::Kustomization,
+            ),
             (r#"{"cpu":1,"ram":2}"#, Instead::Quota),
             (r#"{"title":"Lab","quota":{"patch":"[]"}}"#, Instead::License),
-            (r#""[{\"op\":\"remove\",\"path\":\"/a\"}]""#, Instead::DoublyEncoded),
+            (
+                r#""[{\"op\":\"remove\",\"path\":\"/a\"}]""#,
+                Instead::DoublyEncoded,
+            ),
             (r#""patch.json""#, Instead::FileName),
             ("{}", Instead::Unknown),
             ("7", Instead::Unknown),

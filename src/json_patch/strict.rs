@@ -58,7 +58,10 @@ pub fn strict_text(document: &Value, patch: &str) -> Result<Value, String> {
         Ok(Value::Array(operations)) => {
             strict(document, &operations).map_err(|rejected| rejected.to_string())
         }
-        Ok(other) => Err(format!("the patch is {}, not a list of operations", Kind::of_value(&other))),
+        Ok(other) => Err(format!(
+            "the patch is {}, not a list of operations",
+            Kind::of_value(&other)
+        )),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -251,8 +254,14 @@ mod tests {
         for (text, expected) in [
             ("[", "the patch is no JSON: "),
             ("{}", "the patch is a map, not a list of operations"),
-            (r#"[{"op":"merge","path":"/foo","value":2}]"#, "operation 1: it is no operation"),
-            (r#"[{"op":"add","value":2}]"#, "operation 1: it is no operation of RFC 6902: missing field `path`"),
+            (
+                r#"[{"op":"merge","path":"/foo","value":2}]"#,
+                "operation 1: it is no operation",
+            ),
+            (
+                r#"[{"op":"add","value":2}]"#,
+                "operation 1: it is no operation of RFC 6902: missing field `path`",
+            ),
         ] {
             let reason = strict_text(&document, text).unwrap_err();
             assert!(reason.starts_with(expected), "{reason}");

@@ -36,7 +36,10 @@ fn merge(target: &mut Value, patch: &Value, name: &str) {
                 places.entry(identity.key(element)).or_insert(at);
             }
             for element in patch {
-                match places.get(&identity.key(element)).and_then(|at| target.get_mut(*at)) {
+                match places
+                    .get(&identity.key(element))
+                    .and_then(|at| target.get_mut(*at))
+                {
                     Some(old) => merge(old, element, ""),
                     None => target.push(element.clone()),
                 }

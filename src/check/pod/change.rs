@@ -30,13 +30,7 @@ pub fn check_change(before: &Value, after: &Value) -> Vec<PodFinding> {
     for list in ["initContainers", "containers"] {
         for container in after.get("spec").get(list).items() {
             let was = find(&before.get("spec").get(list), container.get("name").text());
-            mounts(
-                &volumes_were,
-                was.as_ref(),
-                &volumes,
-                &container,
-                &mut report,
-            );
+            mounts(&volumes_were, was.as_ref(), &volumes, &container, &mut report);
             privileged(was.as_ref(), &container, &mut report);
         }
     }
@@ -295,6 +289,24 @@ mod tests {
     }
 
     #[test]
+    fn a_volume_that_a_patch_leaves_without_a_mount_is_a_note_and_one_of_the_template_is_none() {
+        let pod = |mounted: &[&str]| {
+            let mounts: Vec<Value> = mounted
+                .iter()
+                .map(|name| json!({"name": name, "mountPath": format!("/mnt/{name}")}))
+                .collect();
+            json!({"spec": {"volumes": [{"name": "a"}, {"name": "b"}],
+                            "containers": [{"name": "project", "volumeMounts": mounts}]}})
+        };
+        let none = json!({"spec": {"containers": [{"name": "project"}]}});
+        let notes = check_change(&none, &pod(&["b"]));
+        assert_eq!(notes.len(), 1);
+        assert_eq!(notes[0].finding.message, "no container mounts the volume \"a\"");
+        assert_eq!(rules(&pod(&["a", "b"]), &pod(&["b"])), ["volume-without-mount"]);
+        assert_eq!(rules(&pod(&["b"]), &pod(&["b"])), [""; 0]);
+    }
+
+    #[test]
     fn a_changed_name_or_label_loses_the_pod() {
         let before =
             json!({"metadata": {"name": "project-1", "labels": {"run": "project", "project_id": "1"}}});
@@ -318,7 +330,8 @@ mod tests {
         let opened = json!({"spec": {
             "hostNetwork": true, "hostPID": true,
             "volumes": [{"name": "v", "hostPath": {"path": "/"}}],
-            "containers": [{"name": "project", "securityContext": {"privileged": true}}],
+            "containers": [{"name": "project", "securityContext": {"privileged": true},
+                            "volumeMounts": [{"name": "v", "mountPath": "/node"}]}],
         }});
         assert_eq!(
             rules(&json!({}), &opened),

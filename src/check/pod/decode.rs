@@ -88,7 +88,11 @@ impl Decoder<'_, '_> {
                 kind: Some(Kind::of_value(at.value())),
                 must_exist: false,
             };
-            meant(self.pod, &crate::pipeline::provenance::pointer(&at.path()), wanted)
+            meant(
+                self.pod,
+                &crate::pipeline::provenance::pointer(&at.path()),
+                wanted,
+            )
         } else {
             None
         };

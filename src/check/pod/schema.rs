@@ -338,9 +338,15 @@ mod tests {
             ("spec.volumes.vsphereVolume.volumePath", "Text"),
             ("status.startTime", "Time"),
         ] {
-            assert_eq!(at(path).map(|found| format!("{found:?}")).as_deref(), Some(kind), "{path}");
+            assert_eq!(
+                at(path).map(|found| format!("{found:?}")).as_deref(),
+                Some(kind),
+                "{path}"
+            );
         }
-        assert!(matches!(at("spec.nodeSelector"), Some(Schema::Map(value)) if matches!(**value, Schema::Text)));
+        assert!(
+            matches!(at("spec.nodeSelector"), Some(Schema::Map(value)) if matches!(**value, Schema::Text))
+        );
         assert!(at("spec.container").is_none());
     }
 }
