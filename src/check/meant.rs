@@ -321,9 +321,8 @@ impl Ask<'_> {
         let Some(schema) = self.schema else {
             return self.mend_by_document(tokens);
         };
-        let stop = match Self::schema_at(schema, tokens) {
-            Err(stop) => stop,
-            Ok(_) => return self.mend_by_document(tokens),
+        let Err(stop) = Self::schema_at(schema, tokens) else {
+            return self.mend_by_document(tokens);
         };
         let (before, rest) = tokens.split_at_checked(stop.at)?;
         let (token, after) = rest.split_first()?;
@@ -483,12 +482,10 @@ impl Ask<'_> {
                 let Ok(schema @ Schema::Struct(_)) = Self::schema_at(root, parents) else {
                     continue;
                 };
-                if schema.field(kept.first()?).is_some() {
-                    let mended = with(parents, kept.iter().cloned());
+                let mended = with(parents, kept.iter().cloned());
+                if schema.field(kept.first()?).is_some() && self.is_allowed(&mended) {
                     let dropped = pointer(tokens.get(..=stop.at)?);
-                    return self
-                        .is_allowed(&mended)
-                        .then_some((mended, Slip::NotOfAPod(dropped)));
+                    return Some((mended, Slip::NotOfAPod(dropped)));
                 }
             }
         }

@@ -409,7 +409,7 @@ fn the_nearest_path_that_is_allowed_is_the_one_that_was_meant() {
         (
             "/spec/volumes/1/claimName",
             text,
-            "/spec/volumes/0/persistentVolumeClaim/claimName",
+            "/spec/volumes/1/persistentVolumeClaim/claimName",
         ),
         // The end of a list.
         ("/spec/volumes/-/-", map, "/spec/volumes/-"),
