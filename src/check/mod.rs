@@ -2,6 +2,7 @@
 //!
 //! One rule a function; each finding has a severity, the id of its rule, and a sentence.
 
+pub mod meant;
 pub mod operations;
 pub mod pod;
 pub mod rules;
@@ -60,6 +61,15 @@ impl Finding {
             severity,
             message: message.into(),
         }
+    }
+}
+
+/// A sentence about a place, `field: message`; of the pod as a whole the sentence alone.
+pub fn at_place(field: &str, message: &str) -> String {
+    if field.is_empty() {
+        message.to_owned()
+    } else {
+        format!("{field}: {message}")
     }
 }
 
@@ -145,7 +155,7 @@ pub fn review(site: &Site, rendered: &Rendered) -> Vec<Finding> {
             .into_iter()
             .chain(pod::check_change(&before, &after))
         {
-            let message = format!("{}: {}", found.field, found.finding.message);
+            let message = at_place(&found.field, &found.finding.message);
             findings.push(Finding {
                 message,
                 ..found.finding
@@ -209,16 +219,21 @@ fn licenses_not_looked_at(subject: Subject<'_>, rendered: &Rendered, findings: &
     }
 }
 
-/// What is no Pod with a name cannot be created, whatever CoCalc made of it.
+/// What is no Pod cannot be created, nor what has no name; without `kind` the API server takes it as a Pod, and
+/// from `generateName` it makes a name.
 fn not_a_pod(rendered: &Rendered, findings: &mut Vec<Finding>) {
+    let stands = |path: &[Key<'_>]| rendered.pod.get(path).is_some_and(|value| !value.is_null());
     let text = |path: &[Key<'_>]| rendered.pod.get_str(path).filter(|text| !text.is_empty());
-    let kind = text(&[Key::Name("kind")]);
-    let name = text(&[Key::Name("metadata"), Key::Name("name")]);
-    let problem = match (kind, name) {
-        (Some("Pod"), Some(_)) => return,
-        (Some("Pod"), None) => "has no metadata.name".to_owned(),
-        (Some(kind), _) => format!("is of kind {kind:?}"),
-        (None, _) => "is no object of kind Pod".to_owned(),
+    let named = ["name", "generateName"].map(|name| [Key::Name("metadata"), Key::Name(name)]);
+    let kind = [Key::Name("kind")];
+    let problem = match text(&kind) {
+        Some("Pod") | None if rendered.pod.member_names(&[]).is_none() => "is no map".to_owned(),
+        None if stands(&kind) && rendered.pod.get_str(&kind).is_none() => {
+            "has a kind that is no string".to_owned()
+        }
+        Some("Pod") | None if named.iter().any(|path| text(path).is_some()) => return,
+        Some("Pod") | None => "has neither metadata.name nor metadata.generateName".to_owned(),
+        Some(kind) => format!("is of kind {kind:?}"),
     };
     findings.push(Finding::new(
         "not-a-pod",
@@ -316,6 +331,14 @@ fn license_states(site: &Site, judged: &Judged, findings: &mut Vec<Finding>) {
             continue;
         }
         let id = license.to_string_lossy();
+        // What the project holds no quota of, such as an orphan, has no hosting class.
+        let has_quota = judged
+            .site_license
+            .get(&id)
+            .is_some_and(|entry| entry.get_non_null("quota").is_some());
+        if !has_quota {
+            continue;
+        }
         let name = license_name(title(&id), &id);
         if matches!(reason, Reason::HostingIncompatible) {
             let but = if patched.contains(license) {

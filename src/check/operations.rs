@@ -11,18 +11,24 @@ use std::collections::{HashMap, HashSet};
 use crate::{
     json::{JsString, Json},
     json_patch::{
-        Document, Effect, Failure, Key, Operation, Options, Shape, Stamp, apply, is_inherited_by_objects,
+        Document, Effect, Failure, Key, Kind, Operation, Options, Shape, Stamp, apply,
+        is_inherited_by_objects,
     },
     output::mask,
     pipeline::Rendered,
 };
 
-use super::{Finding, Severity, license_name};
+use super::{
+    Finding, Severity, license_name,
+    meant::{Wanted, meant},
+};
 
 /// How many keys of a map a message lists.
 const KEYS_SHOWN: usize = 8;
-/// How many elements of a list are looked at for a name.
-const ELEMENTS_LOOKED_AT: usize = 100;
+/// Beyond this many findings no path is suggested: a patch may have 100,000 misspelt ones.
+const ADVISED: usize = 1000;
+/// How many keys of an operation that stand twice are told.
+const TWICE_SHOWN: usize = 8;
 /// Integers above are rounded, as JavaScript's doubles are.
 const MAX_SAFE: f64 = 9_007_199_254_740_991.0;
 
@@ -69,7 +75,7 @@ pub fn check_operations(
             if *effect == Effect::NotReached {
                 return findings;
             }
-            let look = Look::new(&document, operation, *effect);
+            let look = Look::new(&document, operation, *effect, findings.len() < ADVISED);
             let mut told = look.tell(&document);
             told.extend(guards.missing(&look, &document, starts.get(index).copied().unwrap_or(stamp)));
             told.extend(depends(&look, patches, &starts, index));
@@ -132,6 +138,8 @@ pub(super) fn without_effect(rendered: &Rendered) -> Vec<Finding> {
 }
 
 pub(super) const WITHOUT_EFFECT: &str = "operation-without-effect";
+/// How a suggestion begins, which is given once.
+const DID_YOU_MEAN: &str = "did you mean ";
 
 /// A path as the library takes it apart.
 #[derive(Default)]
@@ -285,10 +293,12 @@ struct Look<'a> {
     at: Walk,
     from: Pointer,
     source: Option<Walk>,
+    /// Whether other paths are suggested.
+    advises: bool,
 }
 
 impl<'a> Look<'a> {
-    fn new(document: &Document, operation: &'a Operation, effect: Effect) -> Self {
+    fn new(document: &Document, operation: &'a Operation, effect: Effect, advises: bool) -> Self {
         let op = operation.op().into_owned();
         let path = Pointer::new(operation.json().get("path"));
         let at = walk(document, &path);
@@ -302,7 +312,30 @@ impl<'a> Look<'a> {
             at,
             from,
             source,
+            advises,
         }
+    }
+
+    /// "; did you mean …?" where another path than this one was meant.
+    fn meant(&self, document: &Document, pointer: &Pointer) -> Option<String> {
+        let text = pointer.text.as_deref().filter(|_| self.advises)?;
+        let reads = self.reads(pointer) || self.is(&["remove", "replace"]);
+        let wanted = Wanted {
+            kind: self
+                .value()
+                .filter(|_| self.is(&["add", "replace"]))
+                .map(Kind::of),
+            must_exist: reads,
+        };
+        let meant = meant(document, text, wanted).or_else(|| {
+            // CoCalc's replace adds as well.
+            let puts = Wanted {
+                must_exist: false,
+                ..wanted
+            };
+            (self.op == "replace").then(|| meant(document, text, puts))?
+        })?;
+        Some(format!("; {meant}"))
     }
 
     fn value(&self) -> Option<&Json> {
@@ -321,7 +354,7 @@ impl<'a> Look<'a> {
     /// Everything but what other operations have to do with it.
     fn tell(&self, document: &Document) -> Vec<Finding> {
         let mut told = Vec::new();
-        self.texts(&mut told);
+        self.texts(document, &mut told);
         self.tokens(&self.path, &self.at, &mut told);
         if let Some(source) = &self.source {
             self.tokens(&self.from, source, &mut told);
@@ -329,20 +362,40 @@ impl<'a> Look<'a> {
         self.missing_value(&mut told);
         self.list_place(document, &mut told);
         self.member_place(document, &mut told);
-        self.source(&mut told);
+        self.source(document, &mut told);
         self.root(&mut told);
+        told.extend(self.operation.twice().iter().take(TWICE_SHOWN).map(|twice| {
+            warn(
+                "operation-duplicate-key",
+                format!(
+                    "the key {:?} stands twice in one object, again at line {} column {}; CoCalc takes the last",
+                    twice.name, twice.line, twice.column
+                ),
+            )
+        }));
         self.numbers(&mut told);
         if self.effect == Effect::Nothing {
+            let told_already = told.iter().any(|finding| finding.message.contains(DID_YOU_MEAN));
+            let meant = if told_already {
+                None
+            } else {
+                self.meant(document, &self.path)
+            };
             told.push(warn(
                 WITHOUT_EFFECT,
-                format!("it does nothing: {} {}", self.op, self.path.shown()),
+                format!(
+                    "it does nothing: {} {}{}",
+                    self.op,
+                    self.path.shown(),
+                    meant.unwrap_or_default()
+                ),
             ));
         }
         told
     }
 
     /// How `path` and `from` are written.
-    fn texts(&self, told: &mut Vec<Finding>) {
+    fn texts(&self, document: &Document, told: &mut Vec<Finding>) {
         let mut pointers = vec![("path", &self.path)];
         if self.source.is_some() {
             pointers.push(("from", &self.from));
@@ -368,7 +421,10 @@ impl<'a> Look<'a> {
                     };
                     told.push(warn(
                         "path-without-slash",
-                        format!("its {name} {text:?} does not start with a slash; CoCalc takes it as {taken}"),
+                        format!(
+                            "its {name} {text:?} does not start with a slash; CoCalc takes it as {taken}{}",
+                            self.meant(document, pointer).unwrap_or_default()
+                        ),
                     ));
                 }
             }
@@ -514,7 +570,7 @@ impl<'a> Look<'a> {
                     ));
                 }
             } else if name != "length" {
-                let meant = self.named_element(document, name);
+                let meant = self.meant(document, &self.path).unwrap_or_default();
                 let negative = name
                     .strip_prefix('-')
                     .is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
@@ -558,23 +614,6 @@ impl<'a> Look<'a> {
                 ),
             ));
         }
-    }
-
-    /// "; did you mean …" where an element of the list has this name.
-    fn named_element(&self, document: &Document, name: &str) -> String {
-        let parents = self.path.tokens.len().saturating_sub(1);
-        let mut keys: Vec<Key<'_>> = self.keys(parents);
-        let length = document.list_len(&keys).unwrap_or(0).min(ELEMENTS_LOOKED_AT);
-        keys.extend([Key::Index(0), Key::Name("name")]);
-        for index in 0..length {
-            if let Some(place) = keys.get_mut(parents) {
-                *place = Key::Index(index);
-            }
-            if document.get_str(&keys) == Some(name) {
-                return format!("; did you mean {}/{index}?", prefix(&self.path, parents));
-            }
-        }
-        String::new()
     }
 
     /// The keys of the first tokens, as far as they lead anywhere.
@@ -646,7 +685,7 @@ impl<'a> Look<'a> {
     }
 
     /// Where a move or copy takes its value from.
-    fn source(&self, told: &mut Vec<Finding>) {
+    fn source(&self, document: &Document, told: &mut Vec<Finding>) {
         let Some(source) = &self.source else { return };
         let verb = if self.op == "move" {
             "deletes what stands at its path"
@@ -670,7 +709,11 @@ impl<'a> Look<'a> {
             if !(length && matches!(parent, Some(Stage::List(_)))) {
                 told.push(warn(
                     "from-nothing",
-                    format!("nothing stands at its from, {}; CoCalc {verb}", self.from.shown()),
+                    format!(
+                        "nothing stands at its from, {}; CoCalc {verb}{}",
+                        self.from.shown(),
+                        self.meant(document, &self.from).unwrap_or_default()
+                    ),
                 ));
             }
         }
@@ -753,7 +796,10 @@ impl<'a> Look<'a> {
         let message = &failure.message;
         if failure.name == Some("TEST_OPERATION_FAILED") {
             let there = match self.at.target(&self.path) {
-                Stage::Nothing => "nothing stands there".to_owned(),
+                Stage::Nothing => format!(
+                    "nothing stands there{}",
+                    self.meant(document, &self.path).unwrap_or_default()
+                ),
                 _ => document.get(&self.keys(self.path.tokens.len())).map_or_else(
                     || "it is another one".to_owned(),
                     |value| {
@@ -797,7 +843,15 @@ impl<'a> Look<'a> {
         {
             let appends = self.path.tokens.last().is_some_and(|token| token.name == "-")
                 && self.path.tokens.len() == self.at.found + 2;
+            // A path is not called missing and misspelt at once, nor is there to be added what nobody meant.
+            let meant = self.meant(document, &self.path);
             let there = what_is_there(self, document);
+            if let Some(meant) = meant {
+                return error(
+                    "missing-parent",
+                    format!("{} cannot be reached: {there}{meant}", self.path.shown()),
+                );
+            }
             if appends && self.puts() {
                 let list = prefix(&self.path, self.path.tokens.len() - 1);
                 return error(
@@ -815,7 +869,11 @@ impl<'a> Look<'a> {
         {
             return error(
                 "missing-parent",
-                format!("its from, {}, cannot be reached", self.from.shown()),
+                format!(
+                    "its from, {}, cannot be reached{}",
+                    self.from.shown(),
+                    self.meant(document, &self.from).unwrap_or_default()
+                ),
             );
         }
         error("operation-fails", format!("CoCalc fails at it: {message}"))
@@ -899,35 +957,13 @@ fn removed_by_name(name: &str, length: usize) -> usize {
     start
 }
 
-/// What the deepest thing on the way is, with the nearest candidate.
+/// What the deepest thing on the way is.
 fn what_is_there(look: &Look<'_>, document: &Document) -> String {
     let found = look.at.found;
     let place = prefix(&look.path, found);
-    let token = look.path.tokens.get(found);
     match look.at.before(found) {
         Stage::List(0) => format!("{place} is an empty list"),
-        Stage::List(length) => {
-            let name = token.map_or("", |token| &*token.name);
-            let mut keys = look.keys(found);
-            keys.extend([Key::Index(0), Key::Name("name")]);
-            let named = (0..length.min(ELEMENTS_LOOKED_AT)).find(|index| {
-                if let Some(place) = keys.get_mut(found) {
-                    *place = Key::Index(*index);
-                }
-                document.get_str(&keys) == Some(name)
-            });
-            let meant = named.map_or_else(String::new, |index| {
-                let rest: String = look
-                    .path
-                    .tokens
-                    .iter()
-                    .skip(found + 1)
-                    .map(|token| format!("/{}", token.raw))
-                    .collect();
-                format!("; did you mean {place}/{index}{rest}?")
-            });
-            format!("{place} is a list of {length}{meant}")
-        }
+        Stage::List(length) => format!("{place} is a list of {length}"),
         Stage::Map => {
             let names = document.member_names(&look.keys(found)).unwrap_or_default();
             let shown: Vec<&str> = names.iter().take(KEYS_SHOWN).copied().collect();
@@ -935,21 +971,10 @@ fn what_is_there(look: &Look<'_>, document: &Document) -> String {
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };
-            let wanted = token.map_or("", |token| &*token.name);
-            let nearest = names
-                .iter()
-                .map(|name| (strsim::jaro_winkler(wanted, name), name))
-                .filter(|(similar, _)| *similar > 0.8)
-                .max_by(|a, b| a.0.total_cmp(&b.0));
-            let meant = nearest.map_or_else(String::new, |(_, name)| {
-                let escaped = name.replace('~', "~0").replace('/', "~1");
-                let parent = if found == 0 { String::new() } else { place.clone() };
-                format!("; did you mean {parent}/{escaped}?")
-            });
             if shown.is_empty() {
                 format!("{place} is an empty map")
             } else {
-                format!("{place} has {}{more}{meant}", shown.join(", "))
+                format!("{place} has {}{more}", shown.join(", "))
             }
         }
         Stage::Null => format!("{place} is null"),

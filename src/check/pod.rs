@@ -15,6 +15,7 @@ mod decode;
 mod names;
 pub(crate) mod quantity;
 mod scheduling;
+pub(crate) mod schema;
 mod spec;
 mod volumes;
 

@@ -174,6 +174,13 @@ const RULES: &[Rule] = &[
         "- {op: remove, path: /spec/hostname}",
     ),
     rule_of(
+        "merge-patch",
+        Severity::Note,
+        Subject::Making,
+        "A merge patch was given, and a license takes a JSON Patch: the operations that it would be.",
+        r#"{"metadata": {"labels": {"team": "bio"}}}"#,
+    ),
+    rule_of(
         "order-matters",
         Severity::Warning,
         Subject::Making,
@@ -538,6 +545,13 @@ const RULES: &[Rule] = &[
         r#"{"op":"test","path":"/spec/priority","value":9007199254740993}"#,
     ),
     rule_of(
+        "operation-duplicate-key",
+        Severity::Warning,
+        Subject::Operation,
+        "A key stands twice in one object of an operation; CoCalc takes the last.",
+        r#"{"op":"add","path":"/spec/hostname","path":"/spec/subdomain","value":"x"}"#,
+    ),
+    rule_of(
         "lone-surrogate",
         Severity::Warning,
         Subject::Operation,
@@ -872,6 +886,13 @@ const RULES: &[Rule] = &[
         Subject::Change,
         "The kubelet makes the mount point in the project's home directory, owned by root.",
         "mountPath: /home/user/lab",
+    ),
+    rule_of(
+        "volume-without-mount",
+        Severity::Note,
+        Subject::Change,
+        "No container mounts a volume that a patch added, or whose mounts it removed.",
+        r#"{"op":"add","path":"/spec/volumes/-","value":{"name":"lab","emptyDir":{}}}, and nothing else"#,
     ),
     rule_of(
         "privileged-container",

@@ -232,6 +232,7 @@ pub(super) fn debug(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Result
         unreadable_count: 0,
         differs: false,
         incomplete: false,
+        has_pods: false,
         printed: false,
     };
     if args.log.is_empty() {
@@ -278,6 +279,8 @@ struct Run<'a> {
     differs: bool,
     /// Whether a log could not be read to its end.
     incomplete: bool,
+    /// Whether there are pods whose logs should be read.
+    has_pods: bool,
     printed: bool,
 }
 
@@ -409,6 +412,7 @@ impl Run<'_> {
             .run(session.list(&pods_path, &[("labelSelector", "group=manage")]))?
             .value;
         for origin in pods.iter().flat_map(origins) {
+            self.has_pods = true;
             let Some((pod, container, previous)) = origin.container.clone() else {
                 continue;
             };
@@ -627,7 +631,9 @@ impl Run<'_> {
                 ),
             };
             let read: String = self.logs.iter().map(|log| format!("\n{}", log.text())).collect();
-            let hint = if self.logs.is_empty() {
+            let hint = if self.logs.is_empty() && self.has_pods {
+                "the pods manage-action-… are there, and none of their logs can be read; see above why"
+            } else if self.logs.is_empty() {
                 "no pod named manage-action-… with the label group=manage is in the namespace; give CoCalc's with -n"
             } else if markers == 0 {
                 HOW_TO_SET

@@ -522,7 +522,7 @@ impl Run<'_> {
                 vec![Finding::new(
                     "concern",
                     Concern::SEVERITY,
-                    format!("{}: {}", concern.field, concern.message),
+                    check::at_place(&concern.field, &concern.message),
                 )],
             );
         }

@@ -16,7 +16,10 @@ use crate::{
         rules::rules,
     },
     json::Json,
-    json_patch::{Document, Effect, Gate, Operation, Options, Reason, Stamp, apply, strict, strict_in_place},
+    json_patch::{
+        Document, Effect, Gate, Instead, Operation, Options, Reason, Stamp, Unsendable, apply, strict,
+        strict_in_place, strict_text,
+    },
     output::{
         diff::{self, Documents, Side},
         explain::Explained,
@@ -341,7 +344,10 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comp
         Gate::TooDeep(error) => return Err(CommandError::usage(format!("{}: {error}", patch.label))),
     };
     let numbered: Vec<(&Operation, Stamp)> = operations.iter().zip(1..).collect();
-    let applied = apply(&mut document, &numbered, Options { validate: false });
+    let mut applied = apply(&mut document, &numbered, Options { validate: false });
+    applied.failure = applied
+        .failure
+        .or_else(|| crate::json_patch::Failure::of_nothing_left(&document, &numbered));
     // Where this tool refuses to go on: what CoCalc would go on to make may be of any size.
     let refused = applied
         .failure
@@ -350,7 +356,7 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comp
     if refused {
         document = original.clone();
     }
-    let after = document.to_value().map_err(CommandError::usage)?;
+    let after = what_is_left(&document)?;
     let label = file.display().to_string();
     let with = format!("{label}  with {}", patch.label);
     let mut comparison = Comparison::new((before, label), (after, with));
@@ -374,9 +380,13 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comp
             .iter()
             .filter_map(|op| op.json().to_value().ok())
             .collect();
-        let verdict = strict(&comparison.before, &values)
-            .map(|_| ())
-            .map_err(|rejected| rejected.to_string());
+        // What CoCalc drops may be a good patch, and the reverse.
+        let verdict = match report.dropped {
+            Some(_) => strict_text(&comparison.before, &patch.text).map(|_| ()),
+            None => strict(&comparison.before, &values)
+                .map(|_| ())
+                .map_err(|rejected| rejected.to_string()),
+        };
         comparison.rfc6902 = Some(verdict.clone());
         report.rfc6902 = Some(verdict);
     }
@@ -399,6 +409,9 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comp
     if comparison.after.get("kind").and_then(Value::as_str) == Some("Pod") {
         comparison.judge_pod();
     }
+    comparison
+        .findings
+        .extend(as_operations(&comparison.before, patch));
     if let Some(reason) = &report.dropped {
         comparison.findings.push(Finding::new(
             "patch-dropped",
@@ -525,7 +538,7 @@ fn project(
         let pod = if site.assumptions().on_patch_error == OnPatchError::Abort {
             pod_of(&rendered)?
         } else {
-            rendered.pod.to_value().map_err(CommandError::usage)?
+            what_is_left(&rendered.pod)?
         };
         let live = patch_diff::without_kubernetes(live, Some(&pod));
         let live = patch_diff::as_rendered(&live, &pod);
@@ -542,8 +555,8 @@ fn project(
     if let Some(new_site) = new_site {
         return next_template(args, &name, new_site, subject, &rendered);
     }
-    let before = rendered.unpatched.to_value().map_err(CommandError::usage)?;
-    let after = rendered.pod.to_value().map_err(CommandError::usage)?;
+    let before = what_is_left(&rendered.unpatched)?;
+    let after = what_is_left(&rendered.pod)?;
     let candidate = site
         .what_if()
         .candidate_license()
@@ -588,12 +601,12 @@ fn edited(
     let mut comparison = Comparison::new((before, format!("{name}  rendered")), (after, label));
     if let Ok(made) = &made {
         comparison.add_notes(made);
+        comparison.freeze_notes(&rendered, made);
         if args.what_if.for_license.is_none() {
             comparison.findings.extend(order_matters(&rendered, made));
         }
     }
     comparison.project_id = Some(rendered.project_id.clone());
-    comparison.freeze_notes(&rendered);
     comparison.judge_pod();
     comparison.made = Some(made);
     comparison.rendered = Some((Side::Before, rendered));
@@ -689,8 +702,8 @@ fn next_template(
             subject.project_id
         ))
     })?;
-    let before = rendered.pod.to_value().map_err(CommandError::usage)?;
-    let after = next.pod.to_value().map_err(CommandError::usage)?;
+    let before = what_is_left(&rendered.pod)?;
+    let after = what_is_left(&next.pod)?;
     let mut comparison = Comparison::new(
         (before.clone(), format!("{name}  present template")),
         (after.clone(), format!("{name}  new template")),
@@ -705,8 +718,8 @@ fn next_template(
             format!("works with the present template and fails with the new one: {text}"),
         ));
     }
-    let old = rendered.unpatched.to_value().map_err(CommandError::usage)?;
-    let new = next.unpatched.to_value().map_err(CommandError::usage)?;
+    let old = what_is_left(&rendered.unpatched)?;
+    let new = what_is_left(&next.unpatched)?;
     for patch in &rendered.patches {
         for (i, operation) in patch.operations().iter().enumerate() {
             for met in patch_diff::other_elements(&old, &new, &operation.path()) {
@@ -765,27 +778,21 @@ impl Comparison {
         }));
     }
 
-    /// Values that a placeholder or the quota made: the patch freezes them.
-    fn freeze_notes(&mut self, rendered: &Rendered) {
-        let entries = rendered.provenance();
-        let mut frozen: BTreeMap<String, Finding> = BTreeMap::new();
-        for entry in entries.iter().filter(|entry| !entry.removed) {
-            let pointer = provenance::pointer(&entry.path);
-            let what = match &entry.by {
-                provenance::Writer::Placeholders(list) => {
-                    list.iter().map(|p| p.text()).collect::<Vec<_>>().join(", ")
-                }
-                provenance::Writer::Quota(field) => format!("the quota's {}", field.name()),
-                _ => continue,
-            };
-            if let (Some(old), Some(new)) = (self.before.pointer(&pointer), self.after.pointer(&pointer))
-                && old != new
-            {
+    /// Values that a placeholder or the quota makes, where an operation of the made patch writes them.
+    fn freeze_notes(&mut self, rendered: &Rendered, made: &Made) {
+        let frozen = rendered.overwritten(&made.operations);
+        self.findings
+            .extend(frozen.into_iter().filter_map(|(pointer, writer)| {
+                let what = match writer {
+                    provenance::Writer::Placeholders(list) => {
+                        list.iter().map(|p| p.text()).collect::<Vec<_>>().join(", ")
+                    }
+                    provenance::Writer::Quota(field) => format!("the quota's {}", field.name()),
+                    _ => return None,
+                };
                 let message = format!("{pointer} comes from {what}; the patch freezes it");
-                frozen.insert(pointer, Finding::new("frozen-value", Severity::Warning, message));
-            }
-        }
-        self.findings.extend(frozen.into_values());
+                Some(Finding::new("frozen-value", Severity::Warning, message))
+            }));
     }
 
     fn judge_patches(&mut self, site: &Site, rendered: &Rendered) {
@@ -800,6 +807,14 @@ impl Comparison {
                 .iter()
                 .filter_map(|op| op.json().to_value().ok())
                 .collect();
+            if report.dropped.is_some() {
+                let own = dropped_text(site, rendered, &patch.license)
+                    .map_or(Ok(()), |text| strict_text(&document, &text).map(|_| ()));
+                verdict = verdict.and(own.clone());
+                report.rfc6902 = Some(own);
+                self.patches.push(report);
+                continue;
+            }
             let own = strict_in_place(&mut document, &values).map_err(|rejected| rejected.to_string());
             if own.is_err() {
                 let behind = rendered.patches.iter().take(at + 1).skip(applied);
@@ -809,12 +824,8 @@ impl Comparison {
                 applied = at + 1;
                 document = cocalcs.to_value().unwrap_or_default();
             }
-            if report.dropped.is_none() {
-                if verdict.is_ok() {
-                    verdict.clone_from(&own);
-                }
-                report.rfc6902 = Some(own);
-            }
+            verdict = verdict.and(own.clone());
+            report.rfc6902 = Some(own);
             self.patches.push(report);
         }
         // The hook finds a license ineffective whose patch is dropped, and then the quota function never sees it.
@@ -822,8 +833,11 @@ impl Comparison {
             && !rendered.patches.iter().any(|patch| patch.license == id)
             && let gate @ Gate::Dropped(_) = &*site.gate(&Json::string(&candidate.text))
         {
-            self.patches
-                .push(PatchReport::new(id, &candidate.label, "", gate));
+            let mut report = PatchReport::new(id, &candidate.label, "", gate);
+            let own = strict_text(&document, &candidate.text).map(|_| ());
+            verdict = verdict.and(own.clone());
+            report.rfc6902 = Some(own);
+            self.patches.push(report);
         }
         let options = Options {
             validate: site.assumptions().validate_operation,
@@ -832,6 +846,11 @@ impl Comparison {
             if let Some(report) = self.patches.get_mut(found.patch) {
                 report.findings.push((found.operation, found.finding));
             }
+        }
+        if let Some(candidate) = &site.what_if().patch
+            && let Ok(pod) = rendered.pod.to_value()
+        {
+            self.findings.extend(as_operations(&pod, candidate));
         }
         self.dropped_at = site.what_if().patch.as_ref().and_then(dropped_at);
         if let Some(candidate) = &site.what_if().patch
@@ -1185,7 +1204,7 @@ fn print(ui: &Ui, args: &Args, comparisons: Vec<Comparison>) -> Result<Exit, Com
         }
         for (found, blame) in &comparison.pod_findings {
             let who = blamed(blame);
-            let message = format!("{}: {}{who}", found.field, found.finding.message);
+            let message = format!("{}{who}", check::at_place(&found.field, &found.finding.message));
             report.add_at(
                 id,
                 None,
@@ -1274,11 +1293,52 @@ fn places(patch: &PatchText) -> Vec<String> {
         .collect()
 }
 
+/// The text of a license's patch that CoCalc's check drops; of a patch that is stored as JSON, its JSON.
+fn dropped_text(site: &Site, rendered: &Rendered, license: &str) -> Option<String> {
+    if let Some(candidate) = &site.what_if().patch
+        && site.what_if().candidate_license() == Some(license)
+    {
+        return Some(candidate.text.clone());
+    }
+    let judged = rendered.judged.as_ref()?;
+    let found = &judged.computed.patches;
+    let patch = &found.iter().find(|found| found.license == license)?.patch;
+    Some(match patch {
+        Json::String(text) => text.to_string_lossy(),
+        other => other.stringify(),
+    })
+}
+
+/// What a merge patch, given in place of a JSON Patch, would be as one.
+fn as_operations(document: &Value, patch: &PatchText) -> Option<Finding> {
+    let merge = crate::json::parse(&patch.text).ok()?;
+    if Instead::of_value(&merge) != Instead::MergePatch {
+        return None;
+    }
+    let after = patch_diff::merged(document, &merge.to_value().ok()?);
+    let made = patch_diff::make(&Request {
+        before: document,
+        after: &after,
+        base: None,
+        guards: true,
+    });
+    let operations = mask::anywhere(&Value::from(made.ok()?.operations));
+    let operations = patch_diff::text(operations.as_array()?, false);
+    Some(Finding::new(
+        "merge-patch",
+        Severity::Note,
+        format!(
+            "{} is a merge patch; as a JSON Patch it is {operations}",
+            patch.label
+        ),
+    ))
+}
+
 /// Where in its file a patch breaks CoCalc's check, if it does.
 fn dropped_at(patch: &PatchText) -> Option<String> {
     let file = patch.file.as_ref()?;
     match crate::json_patch::gate(&patch.text) {
-        Gate::Dropped(Reason::NotJson(error)) if !patch.converted => {
+        Gate::Dropped(Reason::NotJson(error, _)) if !patch.converted => {
             Some(format!("{file}:{}:{}", error.line, error.column))
         }
         Gate::Dropped(Reason::Operation { index, .. }) => places(patch).get(index).cloned(),
@@ -1377,6 +1437,14 @@ fn read_value(ui: &Ui, file: &Path) -> Result<Value, CommandError> {
         ui.warning(&note.message);
     }
     value.map_err(|error| CommandError::usage(format!("{name}: {error}")))
+}
+
+/// The document as a report shows it; `null` where operations left nothing, which is told as a failure.
+fn what_is_left(document: &Document) -> Result<Value, CommandError> {
+    match document.to_value() {
+        Err(Unsendable::Undefined) => Ok(Value::Null),
+        other => other.map_err(CommandError::usage),
+    }
 }
 
 fn pod_of(rendered: &Rendered) -> Result<Value, CommandError> {

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use crate::{
     cluster::Cluster,
     json::Json,
+    json_patch::Instead,
     output::ui::Ui,
     pipeline::{
         Site, View,
@@ -441,11 +442,10 @@ fn what_if(ui: &Ui, args: &WhatIfArgs, snapshot: &Snapshot) -> Result<WhatIf, Co
 
 /// The text that the license's field would hold: JSON is judged as it is; YAML is converted.
 fn patch_text(ui: &Ui, text: &str, label: &str, place: &str) -> Result<PatchText, CommandError> {
-    let first = text
-        .trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n'])
-        .chars()
-        .next();
-    let converted = !matches!(first, Some('[' | '{'));
+    let start = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
+    // What YAML would read as one string is judged as the text that it is.
+    let one_string = matches!(Instead::of_text(start), Instead::Quoted | Instead::FileName);
+    let converted = !start.starts_with(['[', '{', '"']) && !one_string;
     let text = if !converted {
         text.to_owned()
     } else {

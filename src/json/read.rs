@@ -209,6 +209,23 @@ pub fn element_places(text: &str) -> Vec<(usize, usize)> {
     places
 }
 
+/// The lines and columns of offsets that grow, all from 1.
+pub fn places(text: &str, offsets: impl IntoIterator<Item = usize>) -> Vec<(usize, usize)> {
+    let (mut line, mut column, mut done) = (1, 1, 0);
+    let place = |offset: usize| {
+        for c in text.get(done..offset).unwrap_or_default().chars() {
+            (line, column) = if c == '\n' {
+                (line + 1, 1)
+            } else {
+                (line, column + 1)
+            };
+        }
+        done = done.max(offset);
+        (line, column)
+    };
+    offsets.into_iter().map(place).collect()
+}
+
 struct Reader<'a> {
     text: &'a str,
     bytes: &'a [u8],
@@ -564,6 +581,14 @@ mod tests {
             assert_eq!(notes, with_tree, "{text}");
         }
         assert_eq!(parse_to_value("[1,]"), Err(parse("[1,]").unwrap_err()));
+    }
+
+    #[test]
+    fn places_are_counted_in_characters() {
+        assert_eq!(
+            places("é\nab", [0, 2, 3, 4, 5]),
+            [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3)]
+        );
     }
 
     #[test]

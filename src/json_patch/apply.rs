@@ -9,7 +9,7 @@ use std::{cell::Cell, collections::HashSet};
 
 use super::{
     built_in::{self, BuiltIn, Class, Property},
-    document::{Document, PathPart, Slot, Stamp, Step, Value, child, edit, name_weight},
+    document::{Document, PathPart, Slot, Stamp, Step, Unsendable, Value, child, edit, name_weight},
     operation::{Op, Operation, Pointer, PointerKind, Token, TokenKind},
 };
 use crate::json::{self, JsString, Json};
@@ -204,6 +204,24 @@ fn changes_engine(what: &str) -> Fail {
 
 fn test_failed() -> Fail {
     patch_error("TEST_OPERATION_FAILED", "Test operation failed")
+}
+
+impl Failure {
+    /// That operations which the library applied without an error left nothing to send: the last one at the root
+    /// path made the whole document `undefined`.
+    pub fn of_nothing_left(document: &Document, operations: &[(&Operation, Stamp)]) -> Option<Self> {
+        let error = document.is_undefined().then_some(Unsendable::Undefined)?;
+        let at_root = |(operation, _): &(&Operation, Stamp)| {
+            matches!(operation.path.kind, PointerKind::Root) && operation.strict_op != Op::Test
+        };
+        Some(Self {
+            operation: operations.iter().rposition(at_root)?,
+            class: ErrorClass::TypeError,
+            name: None,
+            message: error.to_string(),
+            limit: None,
+        })
+    }
 }
 
 /// Applies operations, each with its stamp, in place, as `applyPatch(document, operations)` does.

@@ -1359,13 +1359,38 @@ impl Document {
         }
     }
 
+    /// [`Document::for_each_leaf`] of what stands at this path alone.
+    pub fn for_each_leaf_below(&self, path: &[Key<'_>], visit: &mut dyn FnMut(&[PathPart], Stamp, Stamp)) {
+        let mut parts = Vec::with_capacity(path.len());
+        let (mut put, mut made) = (self.root.put, self.root.made);
+        for (at, key) in path.iter().enumerate() {
+            let Some(slot) = self.find(path.get(..=at).unwrap_or(path)) else {
+                return;
+            };
+            (put, made) = (put.max(slot.put), slot.made_below(made));
+            parts.push(match key {
+                Key::Name(name) => PathPart::Name((*name).into()),
+                Key::Index(index) => PathPart::Index(*index),
+                Key::End => return,
+            });
+        }
+        if let Some(slot) = self.find(path).filter(|slot| slot.value.is_visible()) {
+            visit_leaves(slot, put, made, &mut parts, visit);
+        }
+    }
+
+    /// Whether nothing is left of the document, not even `null`.
+    pub fn is_undefined(&self) -> bool {
+        !self.root.value.is_visible()
+    }
+
     /// The document as it is sent to Kubernetes: names sorted, `undefined` members left out, `undefined`
     /// elements `null`.
     ///
     /// # Errors
     /// If a string or a name holds half of a surrogate pair, or the root is `undefined`.
     pub fn to_value(&self) -> Result<serde_json::Value, Unsendable> {
-        if !self.root.value.is_visible() {
+        if self.is_undefined() {
             return Err(Unsendable::Undefined);
         }
         Ok(self.root.value.to_value()?)
@@ -1377,7 +1402,7 @@ impl Document {
     /// # Errors
     /// As [`Document::to_value`]; `out` then holds an unfinished text.
     pub fn write_json(&self, out: &mut Vec<u8>) -> Result<(), Unsendable> {
-        if !self.root.value.is_visible() {
+        if self.is_undefined() {
             return Err(Unsendable::Undefined);
         }
         // The weight is about the length of the text, so `out` seldom has to grow again.
@@ -1388,7 +1413,7 @@ impl Document {
 
     /// Exactly `JSON.stringify(document)`, in JavaScript's order of members; `None` where that is `undefined`.
     pub fn stringify(&self) -> Option<String> {
-        self.root.value.is_visible().then(|| {
+        (!self.is_undefined()).then(|| {
             let mut text = String::new();
             self.root.value.write_in_order(&mut text);
             text

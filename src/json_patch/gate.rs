@@ -7,8 +7,8 @@
 
 use std::fmt;
 
-use super::Operation;
-use crate::json::{self, Json};
+use super::{Instead, Operation, operation::Twice};
+use crate::json::{self, Duplicate, Json};
 
 /// What CoCalc does with a license's patch.
 #[derive(Clone, Debug)]
@@ -25,14 +25,14 @@ pub enum Gate {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// `JSON.parse` fails.
-    #[error("the patch is no JSON: {0}")]
-    NotJson(json::Error),
+    #[error("the patch is no JSON: {0}{1}")]
+    NotJson(json::Error, Instead),
     /// The license's quota has something under `patch` that is not a string.
     #[error("the patch is {0}, not a text; store it as a string of JSON")]
     NotText(Kind),
     /// The patch is not a list.
-    #[error("the patch is {0}, not a list of operations; put it into [ ]")]
-    NotAList(Kind),
+    #[error("the patch is {0}, not a list of operations{1}")]
+    NotAList(Kind, Instead),
     /// One operation is wrong, which makes all of the patch empty.
     #[error("operation {} {problem}", index + 1)]
     Operation {
@@ -87,6 +87,19 @@ impl Kind {
             Json::Map(_) => Self::Map,
         }
     }
+
+    /// The kind of this value.
+    pub fn of_value(value: &serde_json::Value) -> Self {
+        use serde_json::Value;
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(_) => Self::Bool,
+            Value::Number(_) => Self::Number,
+            Value::String(_) => Self::String,
+            Value::Array(_) => Self::List,
+            Value::Object(_) => Self::Map,
+        }
+    }
 }
 
 impl fmt::Display for Kind {
@@ -105,7 +118,13 @@ impl fmt::Display for Kind {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAnObject(kind) => write!(f, "is {kind}, not a map with op and path"),
+            Self::NotAnObject(kind) => {
+                write!(
+                    f,
+                    "is {kind}, not a map with op and path{}",
+                    Instead::of_operation(*kind)
+                )
+            }
             Self::NoOp => f.write_str("has no op"),
             Self::UnknownOp(op) => {
                 write!(
@@ -130,10 +149,35 @@ impl Gate {
 
 /// Whether a patch's text passes.
 pub fn gate(text: &str) -> Gate {
-    match json::parse(text) {
-        Ok(patch) => gate_parsed(&patch),
+    match json::parse_with_notes(text) {
+        Ok((patch, notes)) => {
+            let mut gate = gate_parsed(&patch);
+            if let Gate::Passes(operations) = &mut gate
+                && !notes.duplicates.is_empty()
+            {
+                note_duplicates(text, notes.duplicates, operations);
+            }
+            gate
+        }
         Err(error) if error.too_deep => Gate::TooDeep(error),
-        Err(error) => Gate::Dropped(Reason::NotJson(error)),
+        Err(error) => Gate::Dropped(Reason::NotJson(error, Instead::of_text(text))),
+    }
+}
+
+/// Notes with each operation the keys that stand twice in it.
+fn note_duplicates(text: &str, mut duplicates: Vec<Duplicate>, operations: &mut [Operation]) {
+    duplicates.sort_unstable_by_key(|duplicate| duplicate.offset);
+    let places = json::places(text, duplicates.iter().map(|duplicate| duplicate.offset));
+    let starts = json::element_places(text);
+    for (duplicate, (line, column)) in duplicates.into_iter().zip(places) {
+        let before = starts.partition_point(|start| *start <= (line, column));
+        if let Some(operation) = before.checked_sub(1).and_then(|at| operations.get_mut(at)) {
+            operation.twice.push(Twice {
+                name: duplicate.name,
+                line,
+                column,
+            });
+        }
     }
 }
 
@@ -149,7 +193,7 @@ pub fn gate_value(value: &Json) -> Gate {
 /// Whether a patch that is read already passes.
 pub fn gate_parsed(patch: &Json) -> Gate {
     let Some(list) = patch.as_list() else {
-        return Gate::Dropped(Reason::NotAList(Kind::of(patch)));
+        return Gate::Dropped(Reason::NotAList(Kind::of(patch), Instead::of_value(patch)));
     };
     for (index, operation) in list.iter().enumerate() {
         if let Some(problem) = problem_of(operation) {
@@ -197,15 +241,16 @@ mod tests {
                 "",
                 "the patch is no JSON: unexpected end of the text where a value should stand at line 1 column 1",
             ),
+            ("{}", "the patch is a map, not a list of operations"),
+            ("7", "the patch is a number, not a list of operations"),
             (
-                "{}",
-                "the patch is a map, not a list of operations; put it into [ ]",
+                r#"{"op":"remove","path":"/a"}"#,
+                "the patch is a map, not a list of operations (it is one operation: put it into [ ])",
             ),
             (
-                "7",
-                "the patch is a number, not a list of operations; put it into [ ]",
+                "[[]]",
+                "operation 1 is a list, not a map with op and path (there is a pair of [ ] too many)",
             ),
-            ("[[]]", "operation 1 is a list, not a map with op and path"),
             (r#"[{"path":"/a"}]"#, "operation 1 has no op"),
             (
                 r#"[{"op":"remove","path":""},{"op":"merge","path":"/a"}]"#,

@@ -9,6 +9,7 @@ mod apply;
 mod built_in;
 mod document;
 mod gate;
+mod instead;
 mod operation;
 mod strict;
 
@@ -20,5 +21,6 @@ pub(crate) use built_in::is_inherited_by_objects;
 pub(crate) use document::Place;
 pub use document::{Document, Key, Leaf, PathPart, SetError, Shape, Stamp, Unsendable};
 pub use gate::{Gate, Kind, Problem, Reason, gate, gate_parsed, gate_value};
-pub use operation::Operation;
-pub use strict::{Rejected, strict, strict_in_place};
+pub use instead::Instead;
+pub use operation::{Operation, Twice};
+pub use strict::{Rejected, strict, strict_in_place, strict_text};

@@ -21,6 +21,19 @@ pub struct Operation {
     pub(super) value: Option<Slot>,
     /// Whether the value has a member `hasOwnProperty` anywhere, on which `test` trips.
     pub(super) has_own: bool,
+    /// Keys that stand twice in one object of its text.
+    pub(super) twice: Vec<Twice>,
+}
+
+/// A key that stands twice in one object; the last one counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Twice {
+    /// The key.
+    pub name: String,
+    /// The line of the patch's text on which it stands again, from 1.
+    pub line: usize,
+    /// Its column there, in characters from 1.
+    pub column: usize,
 }
 
 /// What an operation asks for.
@@ -123,7 +136,13 @@ impl Operation {
             from: Pointer::new(member("from")),
             value: value.map(Slot::prepared),
             has_own: value.is_some_and(has_own_anywhere),
+            twice: Vec::new(),
         }
+    }
+
+    /// Keys that stand twice in one object of its text, as far as it was read from a text.
+    pub fn twice(&self) -> &[Twice] {
+        &self.twice
     }
 
     /// Makes documents that this operation puts its value into print faster.

@@ -11,8 +11,8 @@ use json_patch::PatchOperation;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::MAX_TEXT;
-use crate::json::js_numbers;
+use super::{Kind, MAX_TEXT};
+use crate::json::{self, js_numbers};
 
 /// How many keys of a map a reason lists.
 const KEYS_SHOWN: usize = 8;
@@ -147,6 +147,24 @@ fn weight(value: &Value) -> u64 {
             let member = |(name, value): (&String, &Value)| name.len() as u64 + 4 + weight(value);
             2 + map.iter().map(member).sum::<u64>()
         }
+    }
+}
+
+/// The patched document, if RFC 6902 allows a patch of this text, whatever CoCalc's check thinks of it.
+///
+/// # Errors
+/// Why not: what the text is instead of a patch, or the first operation that the RFC forbids.
+pub fn strict_text(document: &Value, patch: &str) -> Result<Value, String> {
+    let patch = json::parse(patch).map_err(|error| format!("the patch is no JSON: {error}"))?;
+    match patch.to_value() {
+        Ok(Value::Array(operations)) => {
+            strict(document, &operations).map_err(|rejected| rejected.to_string())
+        }
+        Ok(other) => Err(format!(
+            "the patch is {}, not a list of operations",
+            Kind::of_value(&other)
+        )),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -330,6 +348,29 @@ mod tests {
         );
         let rejected = strict(&json!({}), &[json!({"op": "add", "path": "a", "value": 1})]).unwrap_err();
         assert!(rejected.reason.contains("slash"), "{rejected}");
+    }
+
+    #[test]
+    fn a_text_that_is_no_patch_is_rejected_as_what_it_is() {
+        let document = json!({"foo": 1});
+        for (text, expected) in [
+            ("[", "the patch is no JSON: "),
+            ("{}", "the patch is a map, not a list of operations"),
+            (
+                r#"[{"op":"merge","path":"/foo","value":2}]"#,
+                "operation 1: it is no operation",
+            ),
+            (
+                r#"[{"op":"add","value":2}]"#,
+                "operation 1: it is no operation of RFC 6902: missing field `path`",
+            ),
+        ] {
+            let reason = strict_text(&document, text).unwrap_err();
+            assert!(reason.starts_with(expected), "{reason}");
+        }
+        // CoCalc drops it for its from, which the RFC does not look at.
+        let patch = r#"[{"op":"add","path":"/bar","value":2,"from":5}]"#;
+        assert_eq!(strict_text(&document, patch), Ok(json!({"foo": 1, "bar": 2})));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 mod align;
 mod differences;
 mod kubernetes;
+mod merge;
 mod operations;
 mod proof;
 mod rebase;
@@ -23,6 +24,7 @@ use serde_json::Value;
 pub(crate) use differences::decoded;
 pub use differences::{Difference, as_rendered, differences};
 pub use kubernetes::{is_live, without_kubernetes};
+pub use merge::merged;
 pub use proof::{ProofError, Reading, prove};
 
 use crate::{

@@ -639,6 +639,8 @@ fn candidates(projects: &[&Project<'_>], now: &Assumptions) -> Vec<Setting> {
         Setting::OnPatchError(OnPatchError::Half),
     ];
     let mut common: Option<Map<String, Value>> = None;
+    // Whatever somebody wrote into the pods is no place of the network as long as the present one holds.
+    let other_network = projects.iter().any(|project| !network_holds(project, now));
     for project in projects {
         let Some(rendered) = project
             .render(now)
@@ -656,7 +658,9 @@ fn candidates(projects: &[&Project<'_>], now: &Assumptions) -> Vec<Setting> {
             all.extend(mounts.map(|path| Setting::SoftwareMount(path.to_owned())));
             all.extend(adjustments(project, container, now).map(Setting::MemRequestAdjustment));
         }
-        all.extend(networks(project, now));
+        if other_network {
+            all.extend(networks(project, now));
+        }
         all.extend(
             dedicated_vms(project.live, now)
                 .into_iter()
@@ -733,6 +737,21 @@ fn percent(request: f64, limit: f64) -> Option<f64> {
         };
         (percent.is_finite() && (limit * percent / 100.0).floor() == request).then_some(percent)
     })
+}
+
+/// Whether the live pod has what is assumed of the network.
+fn network_holds(project: &Project<'_>, now: &Assumptions) -> bool {
+    let place = match now.network.as_ref().map(|network| &network.place) {
+        None => return false,
+        Some(NetworkPlace::Label(name)) => ("labels", name),
+        Some(NetworkPlace::Annotation(name)) => ("annotations", name),
+    };
+    let value = |pod: &Value| pod.get("metadata")?.get(place.0)?.get(place.1).cloned();
+    let rendered = project
+        .render(now)
+        .ok()
+        .and_then(|rendered| rendered.pod.to_value().ok());
+    rendered.is_some_and(|pod| value(&pod) == value(project.live))
 }
 
 /// Labels and annotations that the live pod has otherwise than without a network setting.

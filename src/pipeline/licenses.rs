@@ -402,7 +402,7 @@ fn is_uuid(text: &str) -> bool {
 /// A number of a license that is none. JavaScript would join texts (`"4"` is 40 GB of memory) or make `NaN` of
 /// it, which is never what was meant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("license {license}: quota.{field} is {found}, not a number; write it without quotes")]
+#[error("license {license}: quota.{field} is {found}, not a number; {}", self.cure())]
 pub struct NumberError {
     /// The license's id.
     pub license: String,
@@ -410,6 +410,29 @@ pub struct NumberError {
     pub field: &'static str,
     /// What stands there, as JSON.
     pub found: String,
+}
+
+impl NumberError {
+    /// What to write instead.
+    fn cure(&self) -> String {
+        let unit = match self.field {
+            "cpu" | "dedicated_cpu" => "cores",
+            _ => "GB",
+        };
+        let text = self.found.trim_matches('"').trim();
+        let end = text
+            .find(|c: char| !matches!(c, '0'..='9' | '.'))
+            .unwrap_or(text.len());
+        let (number, rest) = text.split_at(end);
+        let is_number = number.parse::<f64>().is_ok();
+        match (rest.trim().to_lowercase().as_str(), unit) {
+            ("", _) if is_number => "write it without quotes".to_owned(),
+            ("g" | "gb" | "gi" | "gib", "GB") | ("core" | "cores" | "cpu" | "cpus", "cores") if is_number => {
+                format!("it counts {unit}: write {number}, without quotes")
+            }
+            _ => format!("it counts {unit}: write the number alone, without quotes"),
+        }
+    }
 }
 
 /// The numbers that are none in the entries of a `site_license` which the quota function would use.

@@ -23,6 +23,7 @@ use crate::{
 pub mod calibrate;
 mod coerce;
 mod decided;
+mod frozen;
 pub mod gpu;
 pub mod licenses;
 pub mod placeholders;
@@ -833,6 +834,7 @@ impl Rendered {
             failure,
         } = apply(&mut self.pod, &numbered, options);
         self.removals = removals;
+        let failure = failure.or_else(|| json_patch::Failure::of_nothing_left(&self.pod, &numbered));
         // Where this tool refuses to go on: what CoCalc would go on to make may be of any size.
         let refused = failure.as_ref().is_some_and(|failure| failure.limit.is_some());
         self.failure = failure.map(|failure| {

@@ -251,8 +251,10 @@ fn take(
                 namespace: meta("namespace"),
                 name,
                 data,
-                has_binary_data: manifest.get_non_null("binaryData").is_some(),
                 place: source.place(at),
+                has_binary_data: manifest
+                    .get("binaryData")
+                    .is_some_and(|data| !data.members().is_empty()),
             };
             if config_map.name == SOFTWARE_CONFIGMAP {
                 take_software(document, &config_map);

@@ -11,6 +11,7 @@ mod json_patch_properties;
 mod jsonic;
 mod licenses;
 mod many_projects;
+mod mistakes;
 mod patch_diff;
 mod patch_making;
 mod quota;

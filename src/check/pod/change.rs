@@ -26,15 +26,17 @@ pub fn check_change(before: &Value, after: &Value) -> Vec<PodFinding> {
     let mut report = Report::default();
     let (before, after) = (At::root(before), At::root(after));
     identity(&before, &after, &mut report);
+    let [volumes_were, volumes] = [&before, &after].map(|pod| by_name(&pod.at(&["spec", "volumes"])));
     for list in ["initContainers", "containers"] {
         let were = by_name(&before.get("spec").get(list));
         for container in after.get("spec").get(list).items() {
             let was = were.get(container.get("name").text());
-            mounts(was, &container, &mut report);
+            mounts(&volumes_were, was, &volumes, &container, &mut report);
             privileged(was, &container, &mut report);
         }
     }
     host(&before, &after, &mut report);
+    unmounted(&before, &after, &mut report);
     report.findings
 }
 
@@ -76,21 +78,41 @@ fn identity(before: &At<'_>, after: &At<'_>, report: &mut Report) {
     }
 }
 
-fn place_and_name<'v>(mount: &At<'v>) -> [&'v str; 2] {
-    [mount.get("mountPath").text(), mount.get("name").text()]
-}
-
-fn mounts(was: Option<&At<'_>>, container: &At<'_>, report: &mut Report) {
-    let known: HashSet<[&str; 2]> = was
-        .iter()
-        .flat_map(|was| was.get("volumeMounts").items().map(|old| place_and_name(&old)))
+/// Where a volume is mounted at a place that CoCalc or the image needs. What was mounted there before is no
+/// finding, whatever it is called now.
+fn mounts(
+    volumes_were: &HashMap<&str, At<'_>>,
+    was: Option<&At<'_>>,
+    volumes: &HashMap<&str, At<'_>>,
+    container: &At<'_>,
+    report: &mut Report,
+) {
+    let before: HashMap<_, At<'_>> = was
+        .into_iter()
+        .flat_map(|was| was.get("volumeMounts").items())
+        .map(|old| (plain_path(old.get("mountPath").text()), old))
         .collect();
     for mount in container.get("volumeMounts").items() {
         let path = mount.get("mountPath");
-        if path.text().is_empty() || known.contains(&place_and_name(&mount)) {
+        if path.text().is_empty() {
             continue;
         }
         let place = plain_path(path.text());
+        if let Some(old) = before.get(&*place) {
+            let is = |name: &'static str| old.get(name).text() == mount.get(name).text();
+            let same = is("name")
+                || is("subPath")
+                    && is("subPathExpr")
+                    && contents(volumes_were, old) == contents(volumes, &mount);
+            if let Some(own) = PLATFORM.iter().find(|own| !same && place == **own) {
+                report.warning(
+                    "mount-hides-platform",
+                    &path,
+                    format!("it puts another volume in the place of CoCalc's own {own}"),
+                );
+            }
+            continue;
+        }
         let above = |of: &str| {
             place == "/" || place == of || of.strip_prefix(&*place).is_some_and(|rest| rest.starts_with('/'))
         };
@@ -114,6 +136,16 @@ fn mounts(was: Option<&At<'_>>, container: &At<'_>, report: &mut Report) {
             );
         }
     }
+}
+
+/// What a mount's volume is made of, but for its name.
+fn contents<'v>(volumes: &HashMap<&str, At<'v>>, mount: &At<'_>) -> Vec<(&'v str, &'v Value)> {
+    let volume = volumes.get(mount.get("name").text());
+    let fields = volume.into_iter().flat_map(|volume| volume.entries());
+    fields
+        .filter(|(name, _)| *name != "name")
+        .map(|(name, at)| (name, at.value()))
+        .collect()
 }
 
 fn privileged(was: Option<&At<'_>>, container: &At<'_>, report: &mut Report) {
@@ -151,6 +183,37 @@ fn host(before: &At<'_>, after: &At<'_>, report: &mut Report) {
                     "it gives the project {} of whatever node it runs on",
                     host.get("path").value()
                 ),
+            );
+        }
+    }
+}
+
+/// A volume that the patches added, or whose last mount they removed.
+fn unmounted(before: &At<'_>, after: &At<'_>, report: &mut Report) {
+    fn used<'v>(pod: &At<'v>) -> HashSet<&'v str> {
+        ["initContainers", "containers", "ephemeralContainers"]
+            .into_iter()
+            .flat_map(|list| pod.get("spec").get(list).items())
+            .flat_map(|container| ["volumeMounts", "volumeDevices"].map(|list| container.get(list)))
+            .flat_map(|list| list.items())
+            .map(|mount| mount.get("name").text())
+            .collect()
+    }
+    let [volumes_were, volumes] = [before, after].map(|pod| pod.at(&["spec", "volumes"]));
+    let (used_before, used_now) = (used(before), used(after));
+    let idle_before: HashSet<&str> = volumes_were
+        .items()
+        .map(|volume| volume.get("name").text())
+        .filter(|name| !used_before.contains(name))
+        .collect();
+    for volume in volumes.items() {
+        let name = volume.get("name");
+        let text = name.text();
+        if !text.is_empty() && !used_now.contains(text) && !idle_before.contains(text) {
+            report.note(
+                "volume-without-mount",
+                &name,
+                format!("no container mounts the volume {text:?}"),
             );
         }
     }
@@ -215,6 +278,41 @@ mod tests {
     }
 
     #[test]
+    fn cocalcs_own_volume_under_another_name_hides_nothing_and_another_volume_does() {
+        let pod = |name: &str, server: &str| {
+            json!({"spec": {
+                "volumes": [{"name": name, "nfs": {"server": server, "path": "/p"}}],
+                "containers": [{"name": "project", "volumeMounts": [{"name": name, "mountPath": "/home/user"}]}],
+            }})
+        };
+        assert_eq!(rules(&pod("home", "a"), &pod("homes", "a")), [""; 0]);
+        let other = check_change(&pod("home", "a"), &pod("lab", "b"));
+        assert_eq!(other.len(), 1);
+        assert_eq!(
+            other[0].finding.message,
+            "it puts another volume in the place of CoCalc's own /home/user"
+        );
+    }
+
+    #[test]
+    fn a_volume_that_a_patch_leaves_without_a_mount_is_a_note_and_one_of_the_template_is_none() {
+        let pod = |mounted: &[&str]| {
+            let mounts: Vec<Value> = mounted
+                .iter()
+                .map(|name| json!({"name": name, "mountPath": format!("/mnt/{name}")}))
+                .collect();
+            json!({"spec": {"volumes": [{"name": "a"}, {"name": "b"}],
+                            "containers": [{"name": "project", "volumeMounts": mounts}]}})
+        };
+        let none = json!({"spec": {"containers": [{"name": "project"}]}});
+        let notes = check_change(&none, &pod(&["b"]));
+        assert_eq!(notes.len(), 1);
+        assert_eq!(notes[0].finding.message, "no container mounts the volume \"a\"");
+        assert_eq!(rules(&pod(&["a", "b"]), &pod(&["b"])), ["volume-without-mount"]);
+        assert_eq!(rules(&pod(&["b"]), &pod(&["b"])), [""; 0]);
+    }
+
+    #[test]
     fn a_changed_name_or_label_loses_the_pod() {
         let before =
             json!({"metadata": {"name": "project-1", "labels": {"run": "project", "project_id": "1"}}});
@@ -238,7 +336,8 @@ mod tests {
         let opened = json!({"spec": {
             "hostNetwork": true, "hostPID": true,
             "volumes": [{"name": "v", "hostPath": {"path": "/"}}],
-            "containers": [{"name": "project", "securityContext": {"privileged": true}}],
+            "containers": [{"name": "project", "securityContext": {"privileged": true},
+                            "volumeMounts": [{"name": "v", "mountPath": "/node"}]}],
         }});
         assert_eq!(
             rules(&json!({}), &opened),

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::check::meant::nearest;
+
 use super::{
     Report,
     at::At,
@@ -409,6 +411,7 @@ fn mounts(container: &At<'_>, around: &Surroundings<'_, '_>, report: &mut Report
                     "the pod has no volume {:?}{}",
                     name.text(),
                     nearest(name.text(), around.volumes.names())
+                        .map_or_else(String::new, |other| format!("; did you mean {other:?}?"))
                 ),
             );
         }
@@ -540,14 +543,6 @@ pub(super) fn plain_path(path: &str) -> String {
     plain
 }
 
-fn nearest<'a>(name: &str, others: impl Iterator<Item = &'a str>) -> String {
-    others
-        .map(|other| (strsim::jaro_winkler(name, other), other))
-        .filter(|(similar, _)| *similar > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
-        .map_or_else(String::new, |(_, other)| format!("; did you mean {other:?}?"))
-}
-
 fn devices(container: &At<'_>, around: &Surroundings<'_, '_>, report: &mut Report) {
     let mount_paths: HashSet<&str> = container
         .get("volumeMounts")
@@ -617,7 +612,10 @@ pub(super) fn resources(at: &At<'_>, of_pod: bool, around: &Surroundings<'_, '_>
             report.error(
                 "pod-resource-name",
                 &value,
-                format!("{name:?} is no resource of a container: {wrong}"),
+                format!(
+                    "{name:?} is no resource of a {}: {wrong}",
+                    if of_pod { "pod" } else { "container" }
+                ),
             );
         }
         let Some(quantity) = amount(&value, report) else {

@@ -79,6 +79,35 @@ impl Quantity {
     }
 }
 
+/// The quantity that was meant with a text that is none: `8G` for `8 GB`, `1Gi` for `1gib`.
+pub(crate) fn meant(text: &str) -> Option<String> {
+    let text = text.trim();
+    let unit_at = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '-' | '+'))?;
+    let (number, unit) = text.split_at(unit_at);
+    let unit = unit.trim().to_lowercase();
+    let unit = match unit.strip_suffix("bytes").or_else(|| unit.strip_suffix('b')) {
+        Some(unit) => unit,
+        None => &unit,
+    };
+    let unit = match unit {
+        "" => "",
+        "k" => "k",
+        "ki" => "Ki",
+        "m" | "mega" => "M",
+        "mi" => "Mi",
+        "g" | "giga" => "G",
+        "gi" => "Gi",
+        "t" => "T",
+        "ti" => "Ti",
+        "p" => "P",
+        "pi" => "Pi",
+        _ => return None,
+    };
+    let meant = format!("{number}{unit}");
+    number.bytes().any(|b| b.is_ascii_digit()).then_some(())?;
+    Quantity::parse(&meant).map(|_| meant)
+}
+
 /// A number that is still being read. Digits beyond what it can hold are remembered as a count.
 #[derive(Default)]
 struct Amount {
@@ -192,6 +221,23 @@ mod tests {
         }
         for text in [".", "+", "-", ".5", "5.", " 1 ", "00", "+1", "1e+3"] {
             assert!(nano(text).is_some(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_quantity_that_was_meant_is_suggested() {
+        for (text, expected) in [
+            ("16 GB", Some("16G")),
+            ("8GB", Some("8G")),
+            ("1 Gi", Some("1Gi")),
+            ("1.5gib", Some("1.5Gi")),
+            ("512MB", Some("512M")),
+            ("1K", Some("1k")),
+            ("two", None),
+            ("4 cores", None),
+            ("GB", None),
+        ] {
+            assert_eq!(meant(text).as_deref(), expected, "{text}");
         }
     }
 

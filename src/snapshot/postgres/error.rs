@@ -73,6 +73,12 @@ impl DatabaseError {
     }
 }
 
+/// The columns of `projects` that are read.
+const PROJECTS: &str =
+    "project_id, title, settings, users, site_license, run_quota, env, state, compute_image, deleted";
+/// The columns of `site_licenses` that are read.
+const LICENSES: &str = "id, title, activates, expires, run_limit, upgrades, quota, last_used, managers";
+
 /// What helps against an error of the server, by its SQLSTATE.
 fn hint(code: &str, user: &str) -> Option<String> {
     Some(match code {
@@ -81,11 +87,15 @@ fn hint(code: &str, user: &str) -> Option<String> {
             "pg_hba.conf on the server says who may connect from where, and with which sslmode".to_owned()
         }
         "3D000" => "name the database in the URL: postgres://USER@HOST/DATABASE".to_owned(),
-        "42501" => format!(
-            "an administrator of the database can allow it: GRANT SELECT ON projects, site_licenses, server_settings \
-             TO \"{}\"",
-            user.replace('"', "\"\"")
-        ),
+        // Whole tables would be too much: other rows of server_settings hold passwords.
+        "42501" => {
+            let user = format!("\"{}\"", user.replace('"', "\"\""));
+            format!(
+                "an administrator of the database can allow what is read, and no more: GRANT SELECT ({PROJECTS}) ON \
+                 projects TO {user}; GRANT SELECT ({LICENSES}) ON site_licenses TO {user}; of server_settings, where passwords are, a \
+                 view of three rows is enough (the README has the statements)"
+            )
+        }
         "42P01" | "42703" => "is this CoCalc's database, and is its schema up to date?".to_owned(),
         "57014" => "the server is busy, or its tables are locked; try again later".to_owned(),
         _ => return None,
