@@ -113,7 +113,7 @@ struct Refusal {
     /// Part of the server's words.
     says: Option<String>,
     /// `TITLE OPERATION`, counted from 0; `quota FIELD`; `placeholder NAME`; `template POINTER`; `injected`;
-    /// `cluster`. In this order where it is a collision.
+    /// `cluster`.
     blame: Vec<String>,
     /// Who may be named beside.
     #[serde(default)]
@@ -172,11 +172,6 @@ impl Refusal {
                 .says
                 .as_ref()
                 .is_none_or(|says| problem.message.contains(says))
-    }
-
-    fn is_collision(&self) -> bool {
-        let says = self.says.as_deref().unwrap_or_default();
-        says.contains("Duplicate value") || says.contains("must be unique")
     }
 }
 
@@ -582,6 +577,7 @@ fn start() -> ApiServer {
         "restricted",
         "closed",
         "policy",
+        "worded",
     ] {
         while ask(&server, namespace, &[&pod])[0].accepts() {
             assert!(
@@ -1089,14 +1085,10 @@ fn wrong(case: &Case, report: &Value) -> Vec<String> {
                 given["layer"], given["reason"]
             ));
         }
-        if refusal.is_collision() && refusal.blame.len() == 2 {
-            let in_order = blame
-                .iter()
-                .zip(&refusal.blame)
-                .all(|(given, wanted)| means(wanted, given));
-            if !in_order {
-                complaints.push(format!("blame {blame:?}, not {:?} in this order", refusal.blame));
-            }
+        let operations: Vec<Operation> = blame.iter().filter_map(|blame| case.operation(blame)).collect();
+        let first = |blame: &String| case.operation(blame).is_some();
+        if !operations.is_sorted_by(|a, b| a > b) || !blame.is_sorted_by_key(|blame| !first(blame)) {
+            complaints.push(format!("blame {blame:?}: operations first, and the later first"));
         }
         named[index].extend(blame);
     }
@@ -1200,7 +1192,7 @@ fn the_first_lines_are_what_kubectl_prints_for_the_same_pod() {
             "--validate=false"
         };
         let args = ["-n", namespace, "create", "--dry-run=server", validate, "-f", "-"];
-        let kubectl = SERVER.try_kubectl(&args, &pod.to_string());
+        let kubectl = SERVER.try_kubectl(&args, &kubectl_cocalc::output::json::compact(pod));
         let kubectl = String::from_utf8(kubectl.stderr).expect("UTF-8");
         let kubectl = kubectl.replace("error when creating \"STDIN\": ", "");
         let not_a_warning = |line: &&str| !line.to_lowercase().starts_with("warning: ");
