@@ -256,6 +256,8 @@ struct Suspect {
     path: Path,
     /// `None`: admission wrote it.
     step: Option<Stamp>,
+    /// Who made the value, where an operation moved or copied it.
+    origin: Option<Stamp>,
 }
 
 /// A fault with its suspects.
@@ -656,7 +658,8 @@ impl<S: Server> Inquiry<'_, S> {
         let suspects = self.suspects(made, fault, found);
         let written: BTreeSet<Op> = suspects
             .iter()
-            .filter_map(|suspect| self.operation(suspect.step?))
+            .flat_map(|suspect| [suspect.step, suspect.origin])
+            .filter_map(|step| self.operation(step?))
             .collect();
         let rule_of = |place: &Place| {
             let mut errors = findings
@@ -716,18 +719,25 @@ impl<S: Server> Inquiry<'_, S> {
 
     fn suspects(&self, made: &Made, fault: &Fault, found: &[Place]) -> Vec<Suspect> {
         let mut suspects: Vec<Suspect> = Vec::new();
+        let leaves = made.partial.pod.leaves();
         let all = found
             .iter()
             .flat_map(|place| std::iter::once(&place.path).chain(&place.others));
         for path in all {
             if is_injected(path, &made.sent, fault) {
                 let path = path.clone();
-                suspects.push(Suspect { path, step: None });
+                let (step, origin) = (None, None);
+                suspects.push(Suspect { path, step, origin });
                 continue;
             }
             let path = before_removal(path, &made.removed);
             let step = step_of(&made.partial, &path);
-            suspects.push(Suspect { path, step });
+            let mut leaves = leaves.iter().filter(|leaf| Some(leaf.by) == step);
+            let moved = leaves.find(|leaf| leaf.path.starts_with(&path));
+            let origin = moved
+                .map(|leaf| leaf.origin)
+                .filter(|origin| Some(*origin) != step);
+            suspects.push(Suspect { path, step, origin });
         }
         if found.iter().any(|place| !place.others.is_empty()) {
             suspects.sort_by_key(|suspect| Reverse(suspect.step));

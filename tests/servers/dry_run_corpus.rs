@@ -23,6 +23,7 @@ use std::{
 
 use kubectl_cocalc::{
     json_patch::strict,
+    output::json::compact,
     pipeline::{Known, Site, Subject, View},
     snapshot::{Input, ReadOptions, read_inputs},
 };
@@ -500,7 +501,7 @@ fn ask(server: &ApiServer, namespace: &str, pods: &[&Value]) -> Vec<Answer> {
         .expect("node runs");
     let mut input = node.stdin.take().expect("its input");
     let output = BufReader::new(node.stdout.take().expect("its output"));
-    let lines: Vec<String> = pods.iter().map(ToString::to_string).collect();
+    let lines: Vec<String> = pods.iter().map(|pod| compact(pod)).collect();
     let writer = std::thread::spawn(move || {
         for line in lines {
             writeln!(input, "{line}").expect("node reads");
@@ -1192,7 +1193,7 @@ fn the_first_lines_are_what_kubectl_prints_for_the_same_pod() {
             "--validate=false"
         };
         let args = ["-n", namespace, "create", "--dry-run=server", validate, "-f", "-"];
-        let kubectl = SERVER.try_kubectl(&args, &kubectl_cocalc::output::json::compact(pod));
+        let kubectl = SERVER.try_kubectl(&args, &compact(pod));
         let kubectl = String::from_utf8(kubectl.stderr).expect("UTF-8");
         let kubectl = kubectl.replace("error when creating \"STDIN\": ", "");
         let not_a_warning = |line: &&str| !line.to_lowercase().starts_with("warning: ");

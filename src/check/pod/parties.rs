@@ -23,7 +23,7 @@ use super::{PodFinding, Severity, check_pod};
 
 /// How many operations are applied and values checked, all questions together. Small pods and patches never come near;
 /// for the others who wrote the place has to do, so that time stays linear.
-const WORK: usize = 2_000_000;
+const WORK: usize = 500_000;
 
 /// Who is to blame for findings of one rendered pod.
 pub struct Blamer<'a> {
@@ -121,29 +121,57 @@ impl<'a> Trials<'a> {
         }
     }
 
-    /// The operations with which alone an error of the pod without `out` is there; none if it is there without any
-    /// patch. `None` if that cannot be found out, or costs too much.
+    /// The operations without each of which an error of the pod without `out` is gone; where several are enough by
+    /// themselves, a smallest set with which it is there; none if it is there without any patch. `None` if that cannot
+    /// be found out, or costs too much.
     pub(crate) fn parties(&mut self, out: &BTreeSet<Op>, finding: &PodFinding) -> Option<BTreeSet<Op>> {
-        let all: BTreeSet<Op> = self.rendered.operations().collect();
-        if all.is_subset(out) {
+        let rendered = self.rendered;
+        let mut all = out.clone();
+        all.extend(rendered.operations());
+        if all.len() == out.len() {
             return Some(BTreeSet::new());
         }
         let here = self.trial(out)?;
         if !here.findings.contains(finding) {
             return None;
         }
-        let questions = all.len().checked_ilog2().unwrap_or(0) as usize + 2;
-        if self.work + questions * (all.len() + count(&here.pod)) > WORK {
+        let size = all.len() + count(&here.pod);
+        let affordable = |work: usize, trials: usize| work + trials.saturating_mul(size) <= WORK;
+        if !affordable(self.work, all.len().checked_ilog2().unwrap_or(0) as usize + 2) {
             return None;
         }
         if self.is_there(&here.pod, finding, &all)? {
             return Some(BTreeSet::new());
         }
-        let mut search = Search::new(self.rendered, out);
+        // What is known of an earlier finding costs nothing.
+        if affordable(self.work, all.len()) || self.made.len() > all.len() {
+            let mut parties = BTreeSet::new();
+            for op in rendered.operations().filter(|op| !out.contains(op)) {
+                if self.is_party(&here.pod, finding, out, op)? {
+                    parties.insert(op);
+                }
+            }
+            if !parties.is_empty() {
+                return Some(parties);
+            }
+        }
+        let mut search = Search::new(rendered, out);
         while let Some(question) = search.question() {
             search.answer(self.is_there(&here.pod, finding, &question)?);
         }
         Some(search.found())
+    }
+
+    /// Whether the error is gone without the operation, and not only because others cannot be applied then.
+    fn is_party(&mut self, pod: &Value, finding: &PodFinding, out: &BTreeSet<Op>, op: Op) -> Option<bool> {
+        let mut without = out.clone();
+        without.insert(op);
+        if self.is_there(pod, finding, &without)? {
+            return Some(false);
+        }
+        let mut dragged = self.rendered.without(&without).left_out;
+        dragged.remove(&op);
+        Some(dragged.len() == out.len() || self.is_there(pod, finding, &dragged)?)
     }
 
     fn is_there(&mut self, pod: &Value, finding: &PodFinding, out: &BTreeSet<Op>) -> Option<bool> {
