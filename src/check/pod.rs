@@ -13,6 +13,7 @@ mod change;
 mod containers;
 mod decode;
 mod names;
+mod parties;
 pub(crate) mod quantity;
 mod scheduling;
 pub(crate) mod schema;
@@ -23,14 +24,13 @@ use std::{borrow::Cow, collections::HashSet};
 
 use serde_json::Value;
 
-use crate::{
-    json_patch::PathPart,
-    pipeline::{Rendered, placeholders::Placeholder, provenance::Writer},
-};
+use crate::{json_patch::PathPart, pipeline::placeholders::Placeholder};
 
 use super::{Finding, Severity};
 use at::At;
 pub use change::check_change;
+pub use parties::{Blamer, writers};
+pub(crate) use parties::{Trials, locate};
 use quantity::Quantity;
 
 /// Something to tell about a field of a pod.
@@ -76,18 +76,6 @@ pub fn check_pod(pod: &Value) -> Vec<PodFinding> {
     report.findings
 }
 
-/// Who wrote what a finding is about: the writer of the deepest place on its path that is there, of a collision
-/// the writers of both places, the later first; nobody twice.
-pub fn blame(rendered: &Rendered, finding: &PodFinding) -> Vec<Writer> {
-    let mut steps: Vec<_> = std::iter::once(&finding.path)
-        .chain(&finding.others)
-        .filter_map(|path| step_of(rendered, path))
-        .collect();
-    steps.sort_unstable_by(|a, b| b.cmp(a));
-    steps.dedup();
-    steps.into_iter().map(|step| rendered.writer(step)).collect()
-}
-
 /// Whether two texts are the same quantity, however written.
 pub(crate) fn quantity_equal(a: &str, b: &str) -> bool {
     a == b || Quantity::parse(a).is_some_and(|a| Some(a) == Quantity::parse(b))
@@ -98,17 +86,6 @@ pub(crate) fn quantity_is_above(a: &str, b: &str) -> bool {
     Quantity::parse(a)
         .zip(Quantity::parse(b))
         .is_some_and(|(a, b)| a > b)
-}
-
-fn step_of(rendered: &Rendered, path: &[PathPart]) -> Option<crate::json_patch::Stamp> {
-    let keys = crate::pipeline::provenance::keys(path);
-    // A removed field is the deed of whoever removed it.
-    if let Some(step) = rendered.removed_by(path) {
-        return Some(step);
-    }
-    (0..=keys.len())
-        .rev()
-        .find_map(|end| rendered.pod.writer_of(keys.get(..end)?))
 }
 
 /// The pod with something good in the place of each placeholder.

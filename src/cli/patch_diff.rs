@@ -12,7 +12,7 @@ use crate::{
     check::{
         self, Finding, Severity,
         operations::{PatchToCheck, check_operations, operation_findings},
-        pod::{PodFinding, blame, check_change, check_pod},
+        pod::{Blamer, PodFinding, check_change, check_pod},
         rules::rules,
     },
     json::Json,
@@ -892,9 +892,10 @@ impl Comparison {
             return;
         }
         let explained = Explained::new(site, rendered);
+        let mut blamer = Blamer::new(rendered);
         for (found, guilty) in &mut self.pod_findings {
             let path = provenance::pointer(&found.path);
-            let writers = blame(rendered, found);
+            let writers = blamer.blame(found);
             *guilty = writers
                 .iter()
                 .flat_map(|writer| explained.blame_json(writer, &path))

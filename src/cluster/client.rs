@@ -282,7 +282,8 @@ impl Session {
             .dry_run
             .get_or_try_init(|| self.knows_dry_run())
             .await?;
-        let body = pod.to_string().into_bytes();
+        // The numbers as CoCalc writes them: the server quotes them.
+        let body = crate::output::json::compact(pod).into_bytes();
         let request = Request::DryRunPod {
             namespace: &self.namespace,
             pod: &body,

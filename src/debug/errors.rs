@@ -252,7 +252,7 @@ fn refusal(status: &Status, replay: Option<&Replay>) -> Explanation {
         };
         explanation.faults.push(Fault {
             field,
-            message: fault.message,
+            message: fault.violation.unwrap_or(fault.message),
             path: path.map(pointer),
             blame,
         });

@@ -19,10 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::{
-    check::{
-        Finding, Severity,
-        pod::{PodFinding, blame},
-    },
+    check::{Severity, pod::writers},
     cluster::{RequestError, Session},
     json_patch::PathPart,
     output::explain::Explained,
@@ -443,7 +440,7 @@ impl<'a> Blaming<'a> {
         let mut blamed: Vec<Value> = Vec::new();
         for path in &paths {
             let of_path = match self.sent_or_copied(path) {
-                Some(path) => self.writers(&message, path),
+                Some(path) => self.writers(&path),
                 None => vec![json!({"by": "injected", "path": pointer(path)})],
             };
             for entry in of_path {
@@ -464,15 +461,9 @@ impl<'a> Blaming<'a> {
         }
     }
 
-    fn writers(&self, message: &str, path: Vec<PathPart>) -> Vec<Value> {
-        let pointer = pointer(&path);
-        let finding = PodFinding {
-            field: String::new(),
-            path,
-            others: Vec::new(),
-            finding: Finding::new("concern", Concern::SEVERITY, message),
-        };
-        blame(self.rendered, &finding)
+    fn writers(&self, path: &Vec<PathPart>) -> Vec<Value> {
+        let pointer = pointer(path);
+        writers(self.rendered, std::iter::once(path))
             .iter()
             .flat_map(|writer| self.explained.blame_json(writer, &pointer))
             .collect()

@@ -119,6 +119,17 @@ pub struct Fault {
     pub kind: Kind,
     /// The same for the same fault of another pod or at another index.
     pub key: String,
+    /// Which policy denies. All that one policy says is one problem, although each violation has its own authors.
+    pub policy: Option<String>,
+    /// The one violation of the policy that this is.
+    pub violation: Option<String>,
+}
+
+impl Fault {
+    /// Whether two places have what only one may have.
+    pub fn is_collision(&self) -> bool {
+        self.message.starts_with("Duplicate value") || self.message.ends_with("must be unique")
+    }
 }
 
 /// Why there is no verdict.
@@ -167,6 +178,18 @@ fn fault(status: &Status, layer: Layer, rank: u32, kind: Kind) -> Fault {
         field: None,
         kind,
         key: status.message.clone(),
+        policy: None,
+        violation: None,
+    }
+}
+
+/// A policy's denial. Its reasons may differ from pod to pod.
+fn denial(status: &Status, policy: &str, key: &str, message: &str) -> Fault {
+    Fault {
+        message: message.to_owned(),
+        key: key.to_owned(),
+        policy: Some(policy.to_owned()),
+        ..fault(status, Layer::Policy, 50, Kind::Policy)
     }
 }
 
@@ -240,11 +263,7 @@ fn validation(status: &Status) -> Vec<Fault> {
         .map(|cause| {
             let policy = cause.field.is_empty() && cause.message.contains("ValidatingAdmissionPolicy");
             if policy {
-                return Fault {
-                    message: cause.message.clone(),
-                    key: policy_key(&cause.message),
-                    ..fault(status, Layer::Policy, 50, Kind::Policy)
-                };
+                return denial(status, policy_of(&cause.message), &cause.message, &cause.message);
             }
             Fault {
                 message: cause.message.clone(),
@@ -267,12 +286,9 @@ fn validation(status: &Status) -> Vec<Fault> {
     faults
 }
 
-fn policy_key(message: &str) -> String {
-    message
-        .split(" denied request")
-        .next()
-        .unwrap_or(message)
-        .to_owned()
+/// The policy and its binding.
+fn policy_of(message: &str) -> &str {
+    message.split(" denied request").next().unwrap_or(message)
 }
 
 fn forbidden(status: &Status) -> Vec<Fault> {
@@ -289,23 +305,22 @@ fn forbidden(status: &Status) -> Vec<Fault> {
         }]
     };
     if message.contains("ValidatingAdmissionPolicy ") {
-        return vec![Fault {
-            key: policy_key(why),
-            ..fault(status, Layer::Policy, 50, Kind::Policy)
-        }];
+        return vec![denial(status, policy_of(why), why, message)];
     }
     if let Some((webhook, _)) = message.split_once(" denied the request") {
-        return vec![Fault {
-            key: webhook.to_owned(),
-            ..fault(status, Layer::Policy, 50, Kind::Policy)
-        }];
+        return vec![denial(status, webhook, message, message)];
     }
-    if let Some((_, standard)) = why.split_once("violates PodSecurity ") {
-        let standard = standard.split(": ").next().unwrap_or_default();
-        return vec![Fault {
-            key: format!("PodSecurity {standard}"),
-            ..fault(status, Layer::Policy, 40, Kind::PodSecurity)
-        }];
+    if let Some((_, violated)) = why.split_once("violates PodSecurity ") {
+        let (standard, violations) = violated.split_once(": ").unwrap_or((violated, ""));
+        return pod_security(violations)
+            .into_iter()
+            .map(|violation| Fault {
+                key: format!("PodSecurity {standard} {violation}"),
+                policy: Some(format!("PodSecurity {standard}")),
+                violation: Some(violation),
+                ..fault(status, Layer::Policy, 40, Kind::PodSecurity)
+            })
+            .collect();
     }
     if why.starts_with("error looking up service account") || why.contains("serviceaccount") {
         return admission(10, Kind::ServiceAccount, None);
@@ -373,6 +388,72 @@ fn forbidden(status: &Status) -> Vec<Fault> {
             .collect();
     }
     admission(15, Kind::Other, None)
+}
+
+/// The violations of a Pod Security Standard, each of one container or volume:
+/// `hostNetwork=true, privileged (containers "a", "b" must not set securityContext.privileged=true)`.
+fn pod_security(violations: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    for violation in top_level_items(violations) {
+        let Some((check, details)) = violation.split_once(" (") else {
+            all.push(violation.to_owned());
+            continue;
+        };
+        for detail in details.trim_end_matches(')').split("; ") {
+            all.extend(
+                of_each(detail)
+                    .into_iter()
+                    .map(|detail| format!("{check} ({detail})")),
+            );
+        }
+    }
+    all
+}
+
+/// The items of a list that are separated by `, ` outside of parentheses.
+fn top_level_items(list: &str) -> Vec<&str> {
+    let (mut items, mut start, mut depth, mut quoted) = (Vec::new(), 0, 0_usize, false);
+    for (at, c) in list.char_indices() {
+        match c {
+            '"' => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted => depth = depth.saturating_sub(1),
+            ',' if !quoted && depth == 0 => {
+                items.push(list[start..at].trim());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    items.push(list[start..].trim());
+    items
+}
+
+/// `containers "a", "b" must …` as `container "a" must …` and `container "b" must …`; `hostNetwork=true, hostPID=true`
+/// as its items.
+fn of_each(detail: &str) -> Vec<String> {
+    for (many, one) in [("containers ", "container "), ("volumes ", "volume ")] {
+        let Some((before, rest)) = detail.split_once(many) else {
+            continue;
+        };
+        let (mut names, mut rest) = (Vec::new(), rest);
+        while let Some((name, after)) = rest.strip_prefix('"').and_then(|quoted| quoted.split_once('"')) {
+            names.push(name);
+            rest = after;
+            match after.strip_prefix(", ").filter(|next| next.starts_with('"')) {
+                Some(next) => rest = next,
+                None => break,
+            }
+        }
+        return names
+            .into_iter()
+            .map(|name| format!("{before}{one}\"{name}\"{rest}"))
+            .collect();
+    }
+    if detail.split(", ").any(|item| item.contains(' ')) {
+        return vec![detail.to_owned()];
+    }
+    detail.split(", ").map(str::to_owned).collect()
 }
 
 /// The items of a list that are separated by `, `; items hold such separators themselves, and each new one begins

@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    cmp::Reverse,
     collections::{BTreeSet, HashMap, HashSet},
     rc::Rc,
 };
@@ -9,18 +10,20 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    check::pod::{PodFinding, check_pod, quantity_is_above},
+    check::Severity,
+    check::pod::{PodFinding, Trials, check_pod, locate, quantity_is_above},
     cluster::{Reply, RequestError, Status, Validation, Verdict},
     json_patch::{PathPart, Stamp},
     pipeline::{
         Partial, Rendered, Site,
         provenance::{Writer, keys, pointer},
+        search::Op,
     },
 };
 
 use super::{
     Server,
-    fault::{Fault, Kind, Layer, Refusal, read},
+    fault::{Fault, Kind, Refusal, read},
     neutral::Edit,
     path::{Path, before_removal, get, relocate, remove},
     places::{Place, places},
@@ -31,9 +34,6 @@ mod pod;
 mod proof;
 
 use pod::{mounts, set, volume_names};
-
-/// An operation: index of its patch and of the operation in it.
-pub(super) type Op = (usize, usize);
 
 /// What is asked about one project.
 #[derive(Clone, Copy)]
@@ -70,6 +70,8 @@ pub struct Blame {
     pub at: Option<Path>,
     /// What of that place lies below the value that the operation wrote; `None` where it wrote none.
     pub in_value: Option<Path>,
+    /// Of what a Pod Security Standard forbids: the party's own violations, in the server's words.
+    pub violations: Vec<String>,
 }
 
 /// Something that the server refuses, and who is at fault.
@@ -77,8 +79,9 @@ pub struct Blame {
 pub struct Problem {
     /// The server's words.
     pub fault: Fault,
-    /// Whoever is at fault; of a collision the later first. Empty where a policy denies the pod even without any
-    /// license's patch, and where the budget ended before anything was known.
+    /// Whoever is at fault: every operation without which the problem is gone, the later first; then, of a collision,
+    /// whoever else wrote the other place, and of what a policy denies without any patch too, the template. Empty
+    /// where the budget ended before anything was known.
     pub blame: Vec<Blame>,
     /// Whether asking again proved it.
     pub proved: bool,
@@ -174,8 +177,20 @@ pub(super) enum Stop {
 #[derive(Clone, Default, PartialEq)]
 pub(super) struct State {
     pub(super) out: BTreeSet<Op>,
-    /// Changes, each with the pod in which its path was found.
-    edits: Vec<(Path, Edit, Rc<Value>)>,
+    edits: Vec<Change>,
+}
+
+/// A change of the pod that is sent.
+#[derive(Clone, PartialEq)]
+struct Change {
+    path: Path,
+    edit: Edit,
+    /// The pod in which the path was found.
+    from: Rc<Value>,
+    /// Whose value it is a part of; without the operation there is nothing to change.
+    of: Option<Op>,
+    /// Whether the field is unknown: another one may have been meant.
+    is_unknown_field: bool,
 }
 
 /// The pod of a [`State`].
@@ -187,6 +202,8 @@ pub(super) struct Made {
     pub(super) partial: Partial,
     /// What was removed, with paths in `base`.
     removed: BTreeSet<Path>,
+    /// The names of the volumes that were there before.
+    gone: HashSet<String>,
 }
 
 /// What the server said.
@@ -205,6 +222,16 @@ pub(super) enum Standing {
 }
 
 impl Answer {
+    /// Whether the policy denies, in whatever words.
+    fn is_denied_by(&self, fault: &Fault) -> bool {
+        let Self::Refused { faults, .. } = self else {
+            return false;
+        };
+        fault.policy.is_some()
+            && fault.violation.is_none()
+            && faults.iter().any(|other| other.policy == fault.policy)
+    }
+
     pub(super) fn standing(&self, fault: &Fault, before: usize) -> Standing {
         let Self::Refused { faults, .. } = self else {
             return Standing::Gone;
@@ -229,7 +256,7 @@ struct Suspect {
     path: Path,
     /// `None`: admission wrote it.
     step: Option<Stamp>,
-    /// Who made the value, where that is another.
+    /// Who made the value, where an operation moved or copied it.
     origin: Option<Stamp>,
 }
 
@@ -237,16 +264,18 @@ struct Suspect {
 struct Case {
     fault: Fault,
     suspects: Vec<Suspect>,
-    /// Whether several writers collide, so that leaving out the later one is enough.
-    collides: bool,
-    /// Whether the offline rules say that these very places are at fault.
-    exact: bool,
     /// How often the same fault is told.
     count: usize,
     /// Whether the server tells several places in the same words, each of which is a case of its own.
     joint: bool,
+    /// The operations that take part, or may do so.
+    operations: BTreeSet<Op>,
+    /// Whether the rules, or the kind of fault, leave no doubt about them.
+    known: bool,
     /// The operations to leave out first.
     guess: BTreeSet<Op>,
+    /// Whether a change may have made it.
+    of_a_change: bool,
     verdict: Option<(Vec<Blame>, bool)>,
 }
 
@@ -309,14 +338,25 @@ impl<S: Server> Inquiry<'_, S> {
 
     /// The pod with what a state leaves out and changes; `None` if it cannot be sent.
     pub(super) fn make(&self, state: &State) -> Option<Made> {
+        self.make_without(state, None)
+    }
+
+    /// The same without the mounts of these volumes; by default of those that the state takes away: a mount goes with
+    /// its volume, else it would be a fault that nobody made.
+    fn make_without(&self, state: &State, gone: Option<&HashSet<String>>) -> Option<Made> {
         let rendered = self.question.rendered;
         let partial = rendered.without(&state.out);
         let base = partial.pod.to_value().ok()?;
         let mut sent = base.clone();
         let mut removed = BTreeSet::new();
-        for (path, edit, from) in &state.edits {
-            let path = relocate(from, &base, path);
-            match edit {
+        for change in &state.edits {
+            if change.of.is_some_and(|op| partial.left_out.contains(&op)) {
+                continue;
+            }
+            let Some(path) = locate(&change.from, &base, &change.path) else {
+                continue;
+            };
+            match &change.edit {
                 Edit::Remove => {
                     if get(&base, &path).is_some() {
                         removed.insert(path);
@@ -325,12 +365,17 @@ impl<S: Server> Inquiry<'_, S> {
                 Edit::Set(value) => set(&mut sent, &path, value),
             }
         }
-        let volumes = volume_names(&sent, &removed);
-        let before = rendered.pod.to_value().ok()?;
-        let volumes_before = volume_names(&before, &BTreeSet::new());
-        // A mount goes with its volume, else it would be a fault that nobody made.
+        let gone = match gone {
+            Some(gone) => gone.clone(),
+            None => {
+                let volumes = volume_names(&sent, &removed);
+                let before = rendered.pod.to_value().ok()?;
+                let before = volume_names(&before, &BTreeSet::new());
+                before.difference(&volumes).cloned().collect()
+            }
+        };
         for (path, name) in mounts(&sent) {
-            if volumes_before.contains(&name) && !volumes.contains(&name) {
+            if gone.contains(&name) {
                 removed.insert(path);
             }
         }
@@ -342,6 +387,7 @@ impl<S: Server> Inquiry<'_, S> {
             sent,
             partial,
             removed,
+            gone,
         })
     }
 
@@ -413,7 +459,7 @@ impl<S: Server> Inquiry<'_, S> {
         faults: &[Fault],
         original: &Rc<Value>,
     ) -> Result<(Vec<Problem>, Option<State>), Stop> {
-        let mut cases = self.cases(made, faults);
+        let mut cases = self.cases(state, made, faults);
         let mut next = state.clone();
         let result = self.prove(state, made, &mut cases, &mut next).await;
         let spent = matches!(result, Err(Stop::Budget));
@@ -424,6 +470,7 @@ impl<S: Server> Inquiry<'_, S> {
         for mut case in cases {
             let (mut blame, proved) = match case.verdict.take() {
                 Some(verdict) => verdict,
+                None if case.suspects.is_empty() && case.fault.policy.is_some() => (Vec::new(), false),
                 None => (self.blame_suspects(made, &case.suspects, &case.fault), false),
             };
             let place = case
@@ -432,6 +479,7 @@ impl<S: Server> Inquiry<'_, S> {
                 .map(|suspect| relocate(&made.base, original, &suspect.path));
             for blame in &mut blame {
                 blame.at = blame.at.as_ref().map(|path| relocate(&made.base, original, path));
+                blame.violations.extend(case.fault.violation.clone());
             }
             if proved {
                 self.remember(&case.fault, &blame);
@@ -443,11 +491,10 @@ impl<S: Server> Inquiry<'_, S> {
             if !self.known.insert(told) && case.verdict_is_old(&blame) {
                 continue;
             }
-            if case.is_of_an_edit(state, &made.base) {
+            if case.of_a_change {
                 continue;
             }
-            let merged = case.fault.layer == Layer::Policy && self.merge(&case.fault, &blame, &mut problems);
-            if !merged {
+            if !self.merge(&case.fault, &blame, proved, &mut problems) {
                 let at = blame
                     .first()
                     .and_then(|blame| blame.at.as_ref())
@@ -467,22 +514,42 @@ impl<S: Server> Inquiry<'_, S> {
         Ok((problems, Some(next)))
     }
 
-    /// A policy that denies once more for another reason is the same problem.
-    fn merge(&mut self, fault: &Fault, blame: &[Blame], new: &mut [Problem]) -> bool {
+    /// A policy that denies for another reason too is the same problem.
+    fn merge(&mut self, fault: &Fault, blame: &[Blame], proved: bool, new: &mut [Problem]) -> bool {
         let mut all = self
             .outcome
             .rounds
             .iter_mut()
             .flat_map(|round| &mut round.problems)
             .chain(new);
-        let Some(problem) = all.find(|problem| problem.fault.key == fault.key) else {
+        let Some(problem) =
+            all.find(|problem| fault.policy.is_some() && problem.fault.policy == fault.policy)
+        else {
             return false;
         };
+        problem.proved &= proved;
         for blame in blame {
-            if !problem.blame.iter().any(|other| other.party == blame.party) {
-                problem.blame.push(blame.clone());
+            let same = problem.blame.iter_mut().find(|other| other.party == blame.party);
+            match same {
+                Some(same) => {
+                    let new = blame
+                        .violations
+                        .iter()
+                        .filter(|text| !same.violations.contains(text));
+                    let new: Vec<String> = new.cloned().collect();
+                    same.violations.extend(new);
+                }
+                None => problem.blame.push(blame.clone()),
             }
         }
+        // Operations, the later first, and then who is no operation.
+        problem.blame.sort_by_key(|blame| match blame.party {
+            Party::Writer(Writer::Operation { patch, operation }) => Some(Reverse((patch, operation))),
+            _ => None,
+        });
+        problem
+            .blame
+            .sort_by_key(|blame| !matches!(blame.party, Party::Writer(Writer::Operation { .. })));
         true
     }
 
@@ -520,8 +587,20 @@ impl<S: Server> Inquiry<'_, S> {
             .collect()
     }
 
-    fn cases(&self, made: &Made, faults: &[Fault]) -> Vec<Case> {
+    fn cases(&self, state: &State, made: &Made, faults: &[Fault]) -> Vec<Case> {
         let findings = check_pod(&made.sent);
+        let edits = &state.edits;
+        let mut trials = Trials::new(
+            self.question.rendered,
+            Box::new(move |out| {
+                let edits = edits.clone();
+                let state = State {
+                    out: out.clone(),
+                    edits,
+                };
+                self.make_without(&state, Some(&made.gone)).map(|made| made.sent)
+            }),
+        );
         let volume_refused = faults.iter().any(|fault| {
             fault
                 .field
@@ -556,80 +635,114 @@ impl<S: Server> Inquiry<'_, S> {
             if each && found.len() > 1 {
                 cases.extend(found.into_iter().map(|place| Case {
                     joint: true,
-                    ..self.case(made, fault, &[place], &findings, 1)
+                    ..self.case(state, made, fault, &[place], &findings, &mut trials, 1)
                 }));
             } else {
-                cases.push(self.case(made, fault, &found, &findings, count));
+                cases.push(self.case(state, made, fault, &found, &findings, &mut trials, count));
             }
         }
         cases
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what is known of one fault")]
     fn case(
         &self,
+        state: &State,
         made: &Made,
         fault: &Fault,
         found: &[Place],
         findings: &[PodFinding],
+        trials: &mut Trials<'_>,
         count: usize,
     ) -> Case {
-        let exact = matches!(fault.kind, Kind::Unknown | Kind::Priority | Kind::ServiceAccount)
-            || matches!(&fault.kind, Kind::LimitRange(range) if !range.of_pod && !range.ratio)
-            || (!found.is_empty()
-                && found
-                    .iter()
-                    .all(|place| findings.iter().any(|found| found.path == place.path)));
-        let collides = found.iter().any(|place| !place.others.is_empty());
-        let leaves = made.partial.pod.leaves();
-        let mut suspects: Vec<Suspect> = Vec::new();
-        for path in found
+        let suspects = self.suspects(made, fault, found);
+        let written: BTreeSet<Op> = suspects
             .iter()
-            .flat_map(|place| std::iter::once(&place.path).chain(&place.others))
-        {
+            .flat_map(|suspect| [suspect.step, suspect.origin])
+            .filter_map(|step| self.operation(step?))
+            .collect();
+        let rule_of = |place: &Place| {
+            let mut errors = findings
+                .iter()
+                .filter(|found| found.finding.severity == Severity::Error);
+            errors.find(|found| found.path == place.path)
+        };
+        let ruled: Option<Vec<&PodFinding>> = found.iter().map(rule_of).collect();
+        // Of each place the operations without which the rules have nothing against it.
+        let parties: Option<Vec<BTreeSet<Op>>> = ruled.filter(|ruled| !ruled.is_empty()).and_then(|ruled| {
+            ruled
+                .iter()
+                .map(|finding| trials.parties(&state.out, finding))
+                .collect()
+        });
+        let known_by_kind = matches!(fault.kind, Kind::Unknown | Kind::Priority | Kind::ServiceAccount)
+            || matches!(&fault.kind, Kind::LimitRange(range) if !range.of_pod && !range.ratio);
+        let mut known = true;
+        let (operations, guess) = match parties {
+            Some(parties) => {
+                let mut guess: BTreeSet<Op> = parties
+                    .iter()
+                    .filter_map(|parties| parties.last())
+                    .copied()
+                    .collect();
+                let operations: BTreeSet<Op> = parties.into_iter().flatten().collect();
+                if !operations.is_empty() {
+                    // Whoever only moved the value would have nothing to move.
+                    guess.extend(written.difference(&operations));
+                }
+                (operations, guess)
+            }
+            None => {
+                known = known_by_kind;
+                let mut guess = written;
+                if guess.is_empty() {
+                    guess = self.remembered(fault);
+                    guess.retain(|op| !made.partial.left_out.contains(op));
+                }
+                (guess.clone(), guess)
+            }
+        };
+        let mut case = Case {
+            fault: fault.clone(),
+            suspects,
+            count,
+            joint: false,
+            operations,
+            known,
+            guess,
+            of_a_change: false,
+            verdict: None,
+        };
+        case.of_a_change = case.is_of_a_change(state, &made.base);
+        case
+    }
+
+    fn suspects(&self, made: &Made, fault: &Fault, found: &[Place]) -> Vec<Suspect> {
+        let mut suspects: Vec<Suspect> = Vec::new();
+        let leaves = made.partial.pod.leaves();
+        let all = found
+            .iter()
+            .flat_map(|place| std::iter::once(&place.path).chain(&place.others));
+        for path in all {
             if is_injected(path, &made.sent, fault) {
-                suspects.push(Suspect {
-                    path: path.clone(),
-                    step: None,
-                    origin: None,
-                });
+                let path = path.clone();
+                let (step, origin) = (None, None);
+                suspects.push(Suspect { path, step, origin });
                 continue;
             }
             let path = before_removal(path, &made.removed);
             let step = step_of(&made.partial, &path);
-            let origin = leaves
-                .iter()
-                .find(|leaf| leaf.path.starts_with(&path) && Some(leaf.by) == step)
+            let mut leaves = leaves.iter().filter(|leaf| Some(leaf.by) == step);
+            let moved = leaves.find(|leaf| leaf.path.starts_with(&path));
+            let origin = moved
                 .map(|leaf| leaf.origin)
                 .filter(|origin| Some(*origin) != step);
             suspects.push(Suspect { path, step, origin });
         }
-        if collides {
-            suspects.sort_by_key(|suspect| std::cmp::Reverse(suspect.step));
+        if found.iter().any(|place| !place.others.is_empty()) {
+            suspects.sort_by_key(|suspect| Reverse(suspect.step));
         }
-        let operations = suspects
-            .iter()
-            .flat_map(|suspect| [suspect.step, suspect.origin])
-            .flatten()
-            .filter_map(|step| self.operation(step));
-        let mut guess: BTreeSet<Op> = if collides {
-            operations.take(1).collect()
-        } else {
-            operations.collect()
-        };
-        if guess.is_empty() {
-            guess = self.remembered(fault);
-            guess.retain(|op| !made.partial.left_out.contains(op));
-        }
-        Case {
-            fault: fault.clone(),
-            suspects,
-            collides,
-            exact,
-            count,
-            joint: false,
-            guess,
-            verdict: None,
-        }
+        suspects
     }
 
     fn operation(&self, step: Stamp) -> Option<Op> {
@@ -649,20 +762,31 @@ impl<S: Server> Inquiry<'_, S> {
 
 impl Case {
     /// Whether it stands where something was changed, so that the change may have made it.
-    fn is_of_an_edit(&self, state: &State, base: &Value) -> bool {
-        let Some(suspect) = self.suspects.first().filter(|_| self.guess.is_empty()) else {
+    fn is_of_a_change(&self, state: &State, base: &Value) -> bool {
+        let Some(suspect) = self.suspects.first() else {
             return false;
         };
         let place = without_list(&suspect.path);
-        state.edits.iter().any(|(path, _, from)| {
-            let edited = without_list(&relocate(from, base, path));
-            place.starts_with(&edited) || edited.starts_with(&place)
+        state.edits.iter().any(|change| {
+            let Some(edited) = locate(&change.from, base, &change.path) else {
+                return false;
+            };
+            let edited = without_list(&edited);
+            if change.is_unknown_field
+                && self.fault.message.starts_with("Required value")
+                && edited.split_last().map(|(_, parent)| parent)
+                    == place.split_last().map(|(_, parent)| parent)
+            {
+                return true;
+            }
+            let same_author = change.of.is_some() || self.operations.is_empty();
+            same_author && (place.starts_with(&edited) || edited.starts_with(&place))
         })
     }
 
     /// Whether it is the same thing once more: a field that no patch wrote and that is still refused.
     fn verdict_is_old(&self, blame: &[Blame]) -> bool {
-        self.guess.is_empty()
+        self.operations.is_empty()
             && !blame
                 .iter()
                 .any(|blame| matches!(blame.party, Party::Writer(Writer::Operation { .. })))
@@ -675,12 +799,6 @@ fn without_list(path: &[PathPart]) -> Path {
         *part == PathPart::Name("requests".into()) || *part == PathPart::Name("limits".into())
     };
     path.iter().filter(|part| !is_list(part)).cloned().collect()
-}
-
-fn set_verdict(cases: &mut [Case], at: usize, blame: Vec<Blame>, proved: bool) {
-    if let Some(case) = cases.get_mut(at) {
-        case.verdict = Some((blame, proved));
-    }
 }
 
 /// Whether the namespace has too little left for a pod that by itself would be allowed.

@@ -2,9 +2,9 @@
 //!
 //! [`ask`] sends the pod with `dryRun=All` and translates a refusal back: [`fault`] reads the server's words,
 //! `places.rs` says where in the pod each fault may stand, provenance says who wrote that, and asking again without
-//! the operations in question proves it (`inquiry.rs`, `search.rs`). After a refusal the guilty are left out (for what
-//! no patch wrote, `neutral.rs` puts something harmless in its place) and the server is asked again, since each of
-//! its layers hides the next. [`report`] and [`text`] tell the outcome.
+//! the operations in question proves it (`inquiry.rs`). After a refusal something harmless is put in the place of the
+//! values at fault (`neutral.rs`), or the guilty operations are left out, and the server is asked again, since each
+//! of its layers hides the next. [`report`] and [`text`] tell the outcome.
 
 use std::future::Future;
 
@@ -19,7 +19,6 @@ mod neutral;
 pub mod path;
 mod places;
 pub mod report;
-mod search;
 pub mod text;
 
 pub(crate) use places::places;

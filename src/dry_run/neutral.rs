@@ -36,13 +36,16 @@ const LOOSE: [&str; 9] = [
 /// no way.
 pub(super) fn neutral(fault: &Fault, path: &[PathPart], base: &Value, attempt: usize) -> Vec<(Path, Edit)> {
     if attempt == 0 {
+        if fault.kind == Kind::Unknown && get(base, path).is_some() {
+            return vec![(path.to_vec(), Edit::Remove)];
+        }
         if let Kind::LimitRange(range) = &fault.kind
             && !range.ratio
             && !range.bound.is_empty()
         {
             return within_bounds(path, &range.bound, range.maximum, base);
         }
-        if let Some(edit) = special(path, base) {
+        if let Some(edit) = special(path) {
             return vec![edit];
         }
     }
@@ -63,7 +66,7 @@ pub(super) fn neutral(fault: &Fault, path: &[PathPart], base: &Value, attempt: u
     }
 }
 
-fn special(path: &[PathPart], base: &Value) -> Option<(Path, Edit)> {
+fn special(path: &[PathPart]) -> Option<(Path, Edit)> {
     let name = |at: usize| match path.get(at) {
         Some(PathPart::Name(name)) => Some(&**name),
         _ => None,
@@ -82,12 +85,12 @@ fn special(path: &[PathPart], base: &Value) -> Option<(Path, Edit)> {
     };
     match (name(0), name(1)) {
         (Some("spec"), Some("volumes")) if path.len() > 3 => {
-            let volume = path.get(..3)?;
+            // Its mounts need it, and without a source it is an empty folder.
+            let member = path.get(..4)?;
             if name(3) == Some("name") {
-                return Some((volume.to_vec(), Edit::Remove));
+                return Some((member.to_vec(), Edit::Set(json!(format!("stand-in-{index}")))));
             }
-            let name = get(base, volume)?.get("name")?.clone();
-            Some((volume.to_vec(), Edit::Set(json!({"name": name, "emptyDir": {}}))))
+            Some((member.to_vec(), Edit::Remove))
         }
         (Some("spec"), Some("containers" | "initContainers")) if path.len() == 4 => match name(3) {
             Some("name") => Some((path.to_vec(), Edit::Set(json!(format!("stand-in-{index}"))))),

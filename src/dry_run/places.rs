@@ -89,7 +89,7 @@ pub(crate) fn places(fault: &Fault, pod: &Value, findings: &[PodFinding]) -> Vec
             }
             places
         }
-        Kind::PodSecurity => of_pod_security(&fault.message, pod),
+        Kind::PodSecurity => of_pod_security(fault.violation.as_deref().unwrap_or(&fault.message), pod),
         Kind::Policy | Kind::Other => Vec::new(),
     }
 }
@@ -138,7 +138,6 @@ fn of_field(fault: &Fault, pod: &Value, findings: &[PodFinding]) -> Vec<Place> {
                 .is_some_and(|text| shows(pod, &found.path, text))
         })
         .collect();
-    let collides = fault.message.starts_with("Duplicate value") || fault.message.ends_with("must be unique");
     let chosen = if with_value.is_empty() { named } else { with_value };
     let mut places: Vec<Place> = chosen.into_iter().map(place_of).collect();
     if places.is_empty()
@@ -165,7 +164,7 @@ fn of_field(fault: &Fault, pod: &Value, findings: &[PodFinding]) -> Vec<Place> {
             .map(Place::from)
             .collect();
     }
-    if collides {
+    if fault.is_collision() {
         for place in &mut places {
             if place.others.is_empty() {
                 place.others.extend(earlier_equal(pod, &place.path));

@@ -111,6 +111,9 @@ fn party(explained: &Explained<'_>, blame: &Blame) -> Vec<Value> {
         if let (Some(at), Party::Writer(_)) = (&at, &blame.party) {
             entry.insert("at".to_owned(), Value::from(at.as_str()));
         }
+        if !blame.violations.is_empty() {
+            entry.insert("violations".to_owned(), json!(blame.violations));
+        }
         if let Some(in_value) = &blame.in_value {
             entry.insert("in_value".to_owned(), Value::from(pointer(in_value)));
         }

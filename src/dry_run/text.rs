@@ -317,9 +317,24 @@ impl Teller<'_> {
                         }
                         _ => true,
                     })
-                    .map(|other| format!("\ntogether with {}", self.party_name(other)))
+                    .map(|other| format!("\ntogether with {}", self.party_with_violations(other)))
                     .collect();
-                format!("{}{}", escape::line(&words(problem)), with.concat())
+                let own = |blame: &&Blame| {
+                    !others.iter().any(|other| other.party == blame.party)
+                        || matches!(blame.party, Party::Writer(Writer::Operation { patch, operation }) if own.contains(&(patch, operation)))
+                };
+                let violations: Vec<&str> = problem
+                    .blame
+                    .iter()
+                    .filter(own)
+                    .flat_map(|blame| blame.violations.iter().map(String::as_str))
+                    .collect();
+                // Each party's own, where the server's words are about several.
+                let words = match &violations[..] {
+                    [_, ..] if !with.is_empty() => violations.join(", "),
+                    _ => words(problem),
+                };
+                format!("{}{}", escape::line(&words), with.concat())
             }
         };
         if !problem.proved && !problem.blame.is_empty() {
@@ -365,6 +380,18 @@ impl Teller<'_> {
             Some((value, _)) => format!("quota {} = {value}", field.name()),
             None => format!("quota {}", field.name()),
         }
+    }
+
+    /// Who it is and, where a Pod Security Standard has something against several, what against this one.
+    fn party_with_violations(&self, blame: &Blame) -> String {
+        let name = match &blame.party {
+            Party::Writer(Writer::Template) if !blame.violations.is_empty() => "the template".to_owned(),
+            _ => self.party_name(blame),
+        };
+        if blame.violations.is_empty() {
+            return name;
+        }
+        format!("{name}: {}", escape::line(&blame.violations.join(", ")))
     }
 
     /// Who it is, in the middle of a sentence.
@@ -498,8 +525,7 @@ fn counted(count: usize, what: &str) -> String {
 }
 
 fn is_collision(problem: &Problem) -> bool {
-    let message = &problem.fault.message;
-    problem.blame.len() > 1 && (message.starts_with("Duplicate value") || message.ends_with("must be unique"))
+    problem.blame.len() > 1 && problem.fault.is_collision()
 }
 
 /// The field at fault by its last two pieces; empty where none is known.

@@ -30,6 +30,7 @@ pub mod placeholders;
 pub mod provenance;
 pub mod quota;
 pub mod resources;
+pub mod search;
 pub mod settings;
 pub mod template;
 pub mod what_if;

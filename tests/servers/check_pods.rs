@@ -23,7 +23,7 @@ use std::{
 use kubectl_cocalc::{
     check::{
         Severity,
-        pod::{PodFinding, blame, check_pod},
+        pod::{Blamer, PodFinding, check_pod},
         rules::{Subject as RuleSubject, rules},
     },
     json::Json,
@@ -663,7 +663,7 @@ fn a_finding_is_blamed_on_whoever_wrote_the_field() {
             .iter()
             .find(|found| found.finding.rule == rule)
             .expect("a finding");
-        (found.field.clone(), blame(&rendered, found))
+        (found.field.clone(), Blamer::new(&rendered).blame(found))
     };
     let operation = |patch, operation| Writer::Operation { patch, operation };
     assert_eq!(

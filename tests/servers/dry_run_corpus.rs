@@ -22,6 +22,7 @@ use std::{
 
 use kubectl_cocalc::{
     json_patch::strict,
+    output::json::compact,
     pipeline::{Known, Site, Subject, View},
     snapshot::{Input, ReadOptions, read_inputs},
 };
@@ -116,7 +117,7 @@ struct Refusal {
     /// Part of the server's words.
     says: Option<String>,
     /// `TITLE OPERATION`, counted from 0; `quota FIELD`; `placeholder NAME`; `template POINTER`; `injected`;
-    /// `cluster`. In this order where it is a collision.
+    /// `cluster`.
     blame: Vec<String>,
     /// Who may be named beside.
     #[serde(default)]
@@ -175,11 +176,6 @@ impl Refusal {
                 .says
                 .as_ref()
                 .is_none_or(|says| problem.message.contains(says))
-    }
-
-    fn is_collision(&self) -> bool {
-        let says = self.says.as_deref().unwrap_or_default();
-        says.contains("Duplicate value") || says.contains("must be unique")
     }
 }
 
@@ -508,7 +504,7 @@ fn ask(server: &ApiServer, namespace: &str, pods: &[&Value]) -> Vec<Answer> {
         .expect("node runs");
     let mut input = node.stdin.take().expect("its input");
     let output = BufReader::new(node.stdout.take().expect("its output"));
-    let lines: Vec<String> = pods.iter().map(ToString::to_string).collect();
+    let lines: Vec<String> = pods.iter().map(|pod| compact(pod)).collect();
     let writer = std::thread::spawn(move || {
         for line in lines {
             writeln!(input, "{line}").expect("node reads");
@@ -585,6 +581,7 @@ fn start() -> ApiServer {
         "restricted",
         "closed",
         "policy",
+        "worded",
     ] {
         until(&format!("{namespace} refuses something"), || {
             !ask(&server, namespace, &[&pod])[0].accepts()
@@ -1088,14 +1085,10 @@ fn wrong(case: &Case, report: &Value) -> Vec<String> {
                 given["layer"], given["reason"]
             ));
         }
-        if refusal.is_collision() && refusal.blame.len() == 2 {
-            let in_order = blame
-                .iter()
-                .zip(&refusal.blame)
-                .all(|(given, wanted)| means(wanted, given));
-            if !in_order {
-                complaints.push(format!("blame {blame:?}, not {:?} in this order", refusal.blame));
-            }
+        let operations: Vec<Operation> = blame.iter().filter_map(|blame| case.operation(blame)).collect();
+        let first = |blame: &String| case.operation(blame).is_some();
+        if !operations.is_sorted_by(|a, b| a > b) || !blame.is_sorted_by_key(|blame| !first(blame)) {
+            complaints.push(format!("blame {blame:?}: operations first, and the later first"));
         }
         named[index].extend(blame);
     }
@@ -1200,7 +1193,7 @@ fn the_first_lines_are_what_kubectl_prints_for_the_same_pod() {
             "--validate=false"
         };
         let args = ["-n", namespace, "create", "--dry-run=server", validate, "-f", "-"];
-        let kubectl = server.try_kubectl(&args, &pod.to_string());
+        let kubectl = server.try_kubectl(&args, &compact(pod));
         let kubectl = String::from_utf8(kubectl.stderr).expect("UTF-8");
         let kubectl = kubectl.replace("error when creating \"STDIN\": ", "");
         let not_a_warning = |line: &&str| !line.to_lowercase().starts_with("warning: ");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Answer, Blame, Inquiry, Made, Op, Party, Suspect, used_up};
+use super::{Answer, Blame, Case, Inquiry, Made, Party, Suspect, used_up};
 use crate::{
     check::pod::check_pod,
     dry_run::{
@@ -12,7 +12,10 @@ use crate::{
         places::places,
     },
     json_patch::{PathPart, Stamp},
-    pipeline::provenance::{FIRST_OPERATION, Writer, keys},
+    pipeline::{
+        provenance::{FIRST_OPERATION, Writer, keys},
+        search::Op,
+    },
 };
 
 impl<S: Server> Inquiry<'_, S> {
@@ -29,9 +32,8 @@ impl<S: Server> Inquiry<'_, S> {
             Answer::Accepted { .. } => None,
         };
         let same = same.unwrap_or(fault);
-        let findings = check_pod(&bare.sent);
-        let case = self.case(bare, same, &places(same, &bare.sent, &findings), &findings, 1);
-        let mut blame = self.blame_suspects(bare, &case.suspects, same);
+        let found = places(same, &bare.sent, &check_pod(&bare.sent));
+        let mut blame = self.blame_suspects(bare, &self.suspects(bare, same, &found), same);
         for blame in &mut blame {
             blame.at = blame
                 .at
@@ -41,7 +43,7 @@ impl<S: Server> Inquiry<'_, S> {
         blame
     }
 
-    /// The writers of all suspected places, in their order, each once.
+    /// The writers of all suspected places, in their order, each once; the template where no place is known.
     pub(super) fn blame_suspects(&self, made: &Made, suspects: &[Suspect], fault: &Fault) -> Vec<Blame> {
         let mut all: Vec<Blame> = Vec::new();
         let mut add = |blame: Blame| {
@@ -50,99 +52,80 @@ impl<S: Server> Inquiry<'_, S> {
             }
         };
         if used_up(fault) {
-            return vec![Blame {
-                party: Party::Cluster,
-                at: None,
-                in_value: None,
-            }];
+            return vec![Blame::of(Party::Cluster, None)];
         }
         for suspect in suspects {
-            let Some(step) = suspect.step else {
-                add(Blame {
-                    party: Party::Injected,
-                    at: Some(suspect.path.clone()),
-                    in_value: None,
-                });
-                continue;
-            };
-            for step in std::iter::once(step).chain(suspect.origin) {
-                add(self.blame(made, step, &suspect.path));
-            }
+            add(match suspect.step {
+                Some(step) => self.blame(made, step, &suspect.path),
+                None => Blame::of(Party::Injected, Some(suspect.path.clone())),
+            });
         }
-        if all.is_empty() && !matches!(fault.kind, Kind::Policy | Kind::PodSecurity) {
-            let party = match fault.kind {
-                Kind::ServiceAccount | Kind::Quota { .. } => Party::Cluster,
-                _ => Party::Writer(Writer::Template),
-            };
-            let at = matches!(party, Party::Writer(_)).then(Path::new);
-            all.push(Blame {
-                party,
-                at,
-                in_value: None,
+        if all.is_empty() {
+            all.push(match fault.kind {
+                Kind::ServiceAccount | Kind::Quota { .. } => Blame::of(Party::Cluster, None),
+                _ => Blame::of(Party::Writer(Writer::Template), Some(Path::new())),
             });
         }
         all
     }
 
     pub(super) fn blame(&self, made: &Made, step: Stamp, path: &[PathPart]) -> Blame {
-        let in_value = (step >= FIRST_OPERATION)
-            .then(|| {
-                let names = keys(path);
-                let writer = |end: usize| names.get(..end).and_then(|path| made.partial.pod.writer_of(path));
-                let root = (0..=path.len()).find(|end| writer(*end) == Some(step))?;
-                Some(path.get(root..)?.to_vec())
-            })
-            .flatten();
         Blame {
-            party: Party::Writer(self.question.rendered.writer(step)),
-            at: Some(path.to_vec()),
-            in_value,
+            in_value: self.in_value(made, step, path),
+            ..Blame::of(
+                Party::Writer(self.question.rendered.writer(step)),
+                Some(path.to_vec()),
+            )
         }
     }
 
-    /// The same for operations that were proved guilty, the later first.
-    pub(super) fn blame_operations(
-        &self,
-        made: &Made,
-        operations: &BTreeSet<Op>,
-        suspects: &[Suspect],
-    ) -> Vec<Blame> {
-        let of = |op: &Op| {
-            let step = |step: &Stamp| self.operation(*step) == Some(*op);
-            let suspect = suspects
-                .iter()
-                .find(|suspect| suspect.step.as_ref().is_some_and(step))
-                .or_else(|| {
-                    suspects
-                        .iter()
-                        .find(|suspect| suspect.origin.as_ref().is_some_and(step))
-                });
-            let found = suspect.and_then(|suspect| {
-                let step = [suspect.step, suspect.origin].into_iter().flatten().find(step)?;
-                Some(self.blame(made, step, &suspect.path))
-            });
-            found.unwrap_or(Blame {
-                party: Party::Writer(Writer::Operation {
-                    patch: op.0,
-                    operation: op.1,
-                }),
-                at: None,
-                in_value: None,
+    /// What of a path lies below the value that an operation wrote.
+    pub(super) fn in_value(&self, made: &Made, step: Stamp, path: &[PathPart]) -> Option<Path> {
+        if step < FIRST_OPERATION {
+            return None;
+        }
+        let names = keys(path);
+        let writer = |end: usize| names.get(..end).and_then(|path| made.partial.pod.writer_of(path));
+        let root = (0..=path.len()).find(|end| writer(*end) == Some(step))?;
+        Some(path.get(root..)?.to_vec())
+    }
+
+    /// The same for operations that were proved to take part, the later first. What they miss is at the first place.
+    pub(super) fn blame_operations(&self, made: &Made, operations: &BTreeSet<Op>, case: &Case) -> Vec<Blame> {
+        let suspects = &case.suspects;
+        let of = |(patch, operation): &Op| {
+            let wrote = |suspect: &&Suspect| {
+                suspect.step.and_then(|step| self.operation(step)) == Some((*patch, *operation))
+            };
+            let found = suspects.iter().find(wrote);
+            let found = found.and_then(|suspect| Some(self.blame(made, suspect.step?, &suspect.path)));
+            found.unwrap_or_else(|| {
+                Blame::of(
+                    Party::Writer(Writer::Operation {
+                        patch: *patch,
+                        operation: *operation,
+                    }),
+                    suspects.first().map(|suspect| suspect.path.clone()),
+                )
             })
         };
         let mut blame: Vec<Blame> = operations.iter().rev().map(of).collect();
-        // A value that an operation moved or copied has a maker too.
-        for suspect in suspects {
-            let by = suspect.step.and_then(|step| self.operation(step));
-            if let (Some(by), Some(origin)) = (by, suspect.origin)
-                && operations.contains(&by)
-            {
-                let origin = self.blame(made, origin, &suspect.path);
-                if !blame.iter().any(|other| other.party == origin.party) {
-                    blame.push(origin);
-                }
-            }
+        if case.fault.is_collision() {
+            let others = self.blame_suspects(made, suspects, &case.fault);
+            let is_operation = |blame: &Blame| matches!(blame.party, Party::Writer(Writer::Operation { .. }));
+            blame.extend(others.into_iter().filter(|blame| !is_operation(blame)));
         }
         blame
+    }
+}
+
+impl Blame {
+    fn of(party: Party, at: Option<Path>) -> Self {
+        Self {
+            party,
+            at,
+            in_value: None,
+            violations: Vec::new(),
+        }
     }
 }
