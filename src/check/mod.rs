@@ -7,7 +7,11 @@ pub mod operations;
 pub mod pod;
 pub mod rules;
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+};
 
 use crate::{
     json::Json,
@@ -496,7 +500,12 @@ pub fn template_findings(template: &Prepared) -> Vec<Finding> {
             ),
         )
     });
-    let duplicates = template.notes().duplicates.iter().map(|duplicate| {
+    let mut names = HashSet::new();
+    let duplicates = &template.notes().duplicates;
+    let duplicates = duplicates
+        .iter()
+        .filter(|duplicate| names.insert(&duplicate.name));
+    let duplicates = duplicates.map(|duplicate| {
         Finding::new(
             "template-duplicate-key",
             Severity::Warning,
