@@ -1,7 +1,5 @@
 //! The inquiry of `dry-run`, asked of a server that a real one cannot be made to be.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::cell::{Cell, RefCell};
 
 use kubectl_cocalc::{
