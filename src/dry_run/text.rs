@@ -61,8 +61,8 @@ pub enum Cause {
     Injected,
     /// The namespace.
     Cluster,
-    /// Nobody: a policy.
-    Nobody(String),
+    /// Not known: the requests were used up first.
+    Unknown(String),
 }
 
 /// Writes about one project.
@@ -144,7 +144,7 @@ impl Teller<'_> {
 
     fn cause_of(&self, problem: &Problem) -> Cause {
         let Some(first) = problem.blame.first() else {
-            return Cause::Nobody(problem.fault.key.clone());
+            return Cause::Unknown(problem.fault.key.clone());
         };
         match &first.party {
             Party::Injected => Cause::Injected,
@@ -169,7 +169,7 @@ impl Teller<'_> {
     /// A cause in one line, without the project: `license "Lab NFS" f3d76abf, operation 2 of 2 (add /spec/volumes/-)`.
     pub fn short(&self, problem: &Problem) -> String {
         let Some(first) = problem.blame.first() else {
-            return "nobody's patch: the pod is refused without any patch too".to_owned();
+            return "not known who: the requests were used up first".to_owned();
         };
         match &first.party {
             Party::Writer(Writer::Operation { patch, operation }) => {
@@ -204,7 +204,7 @@ impl Teller<'_> {
             .max()
             .unwrap_or(0);
         let head = match first.blame.first() {
-            None => "nobody's patch: without any patch the pod is refused too".to_owned(),
+            None => "not known who: the requests were used up first".to_owned(),
             Some(blame) => match &blame.party {
                 Party::Writer(Writer::Operation { patch, .. }) => self.license_head(*patch),
                 Party::Writer(Writer::Quota(field)) => self.quota_head(*field),
