@@ -513,7 +513,12 @@ pub fn template_findings(template: &Prepared) -> Vec<Finding> {
             ),
         )
     });
-    let duplicates = template.notes().duplicates.iter().map(|duplicate| {
+    let mut names = HashSet::new();
+    let duplicates = &template.notes().duplicates;
+    let duplicates = duplicates
+        .iter()
+        .filter(|duplicate| names.insert(&duplicate.name));
+    let duplicates = duplicates.map(|duplicate| {
         Finding::new(
             "template-duplicate-key",
             Severity::Warning,

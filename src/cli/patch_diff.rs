@@ -212,11 +212,12 @@ pub(super) fn patch_diff(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> R
         return calibrated(ui, connection, args, &ids);
     }
     let mut incomplete = false;
+    let mut of_template = Vec::new();
     let comparisons = match (&args.before, &args.after) {
         (Some(before), after) => vec![files(ui, connection, args, before, after.as_deref(), &ids)?],
-        (None, _) => projects(ui, connection, args, &ids, &mut incomplete)?,
+        (None, _) => projects(ui, connection, args, &ids, &mut incomplete, &mut of_template)?,
     };
-    let exit = print(ui, args, comparisons)?;
+    let exit = print(ui, args, &of_template, comparisons)?;
     Ok(if incomplete { exit.worst(Exit::Usage) } else { exit })
 }
 
@@ -475,6 +476,7 @@ fn projects(
     args: &Args,
     ids: &[String],
     incomplete: &mut bool,
+    of_template: &mut Vec<Finding>,
 ) -> Result<Vec<Comparison>, CommandError> {
     let sources = read_with_template(ui, connection, args, ids)?;
     *incomplete = !sources.unreadable.is_empty();
@@ -495,6 +497,14 @@ fn projects(
         Some(file) => Some(site_of_new_template(ui, args, &sources, file)?),
         None => None,
     };
+    let shown = new_site.as_ref().unwrap_or(&site);
+    of_template.extend(
+        shown
+            .template()
+            .map(check::template_findings)
+            .into_iter()
+            .flatten(),
+    );
     let mut comparisons = Vec::new();
     let mut speaker = Speaker::default();
     for subject in &selection.subjects {
@@ -1125,9 +1135,15 @@ fn short(patch: &Patch) -> String {
     }
 }
 
-fn print(ui: &Ui, args: &Args, comparisons: Vec<Comparison>) -> Result<Exit, CommandError> {
+fn print(
+    ui: &Ui,
+    args: &Args,
+    of_template: &[Finding],
+    comparisons: Vec<Comparison>,
+) -> Result<Exit, CommandError> {
     let many = comparisons.len() > 1;
     let mut report = Report::new(ui, many);
+    report.for_all(of_template);
     let mut out = ui.stdout();
     let (mut differs, mut fails, mut dropped) = (false, false, false);
     for comparison in &comparisons {

@@ -540,6 +540,33 @@ fn exceeded_resources(text: &str) -> Vec<(String, String, String)> {
         .collect()
 }
 
+/// Violations that say the same of several containers or volumes, in one as the server says them.
+pub fn summed_up(violations: &[String]) -> Vec<String> {
+    let mut all: Vec<(&str, &str, Vec<&str>, &str)> = Vec::new();
+    for violation in violations {
+        let split = ["container ", "volume "].into_iter().find_map(|kind| {
+            let (before, rest) = violation.split_once(&format!("{kind}\""))?;
+            let (name, rest) = rest.split_once('"')?;
+            Some((before, kind, name, rest))
+        });
+        let (before, kind, name, rest) = split.unwrap_or((violation, "", "", ""));
+        let same = all
+            .iter_mut()
+            .find(|(b, k, _, r)| (*b, *k, *r) == (before, kind, rest));
+        match same {
+            Some((_, _, names, _)) => names.push(name),
+            None => all.push((before, kind, vec![name], rest)),
+        }
+    }
+    all.into_iter()
+        .map(|(before, kind, names, rest)| match &names[..] {
+            _ if kind.is_empty() => before.to_owned(),
+            [name] => format!("{before}{kind}\"{name}\"{rest}"),
+            _ => format!("{before}{}s \"{}\"{rest}", kind.trim_end(), names.join("\", \"")),
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -619,5 +646,45 @@ mod tests {
             assert_eq!(read(&status(code, "", message)), Refusal::Unasked, "{message}");
         }
         assert_eq!(read(&status(409, "AlreadyExists", "")), Refusal::Exists);
+    }
+
+    #[test]
+    fn a_pod_security_standard_is_violated_by_one_container_or_volume_at_a_time() {
+        let message = "pods \"p\" is forbidden: violates PodSecurity \"restricted:latest\": host namespaces \
+            (hostNetwork=true, hostPID=true), hostPort (container \"a\" uses hostPorts 80, 81), unrestricted capabilities \
+            (containers \"a\", \"b, (c)\" must set securityContext.capabilities.drop=[\"ALL\"]; container \"a\" must not \
+            include \"NET_ADMIN\" in securityContext.capabilities.add), restricted volume types (volumes \"x\", \"y\" use \
+            restricted volume type \"hostPath\"), seccompProfile (pod or container \"a\" must set \
+            securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\")";
+        let faults = faults(&status(403, "Forbidden", message));
+        let violations: Vec<&str> = faults
+            .iter()
+            .filter_map(|fault| fault.violation.as_deref())
+            .collect();
+        assert_eq!(
+            violations,
+            [
+                "host namespaces (hostNetwork=true)",
+                "host namespaces (hostPID=true)",
+                "hostPort (container \"a\" uses hostPorts 80, 81)",
+                "unrestricted capabilities (container \"a\" must set securityContext.capabilities.drop=[\"ALL\"])",
+                "unrestricted capabilities (container \"b, (c)\" must set securityContext.capabilities.drop=[\"ALL\"])",
+                "unrestricted capabilities (container \"a\" must not include \"NET_ADMIN\" in \
+                 securityContext.capabilities.add)",
+                "restricted volume types (volume \"x\" use restricted volume type \"hostPath\")",
+                "restricted volume types (volume \"y\" use restricted volume type \"hostPath\")",
+                "seccompProfile (pod or container \"a\" must set securityContext.seccompProfile.type to \
+                 \"RuntimeDefault\" or \"Localhost\")",
+            ]
+        );
+        let all: Vec<String> = violations.iter().map(|text| (*text).to_owned()).collect();
+        let of_both = "unrestricted capabilities (containers \"a\", \"b, (c)\" must set securityContext.capabilities.drop=[\"ALL\"])";
+        assert!(summed_up(&all).contains(&of_both.to_owned()));
+        assert_eq!(summed_up(&all).len(), all.len() - 2);
+        assert!(
+            faults
+                .iter()
+                .all(|fault| fault.policy.as_deref() == Some("PodSecurity \"restricted:latest\""))
+        );
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     Blame, Outcome, Party, Problem, Unfinished,
-    fault::{Kind, Range},
+    fault::{Kind, Range, summed_up},
     report::remark,
 };
 
@@ -61,8 +61,8 @@ pub enum Cause {
     Injected,
     /// The namespace.
     Cluster,
-    /// Nobody: a policy.
-    Nobody(String),
+    /// Not known: the requests were used up first.
+    Unknown(String),
 }
 
 /// Writes about one project.
@@ -149,7 +149,7 @@ impl Teller<'_> {
 
     fn cause_of(&self, problem: &Problem) -> Cause {
         let Some(first) = problem.blame.first() else {
-            return Cause::Nobody(problem.fault.key.clone());
+            return Cause::Unknown(problem.fault.key.clone());
         };
         match &first.party {
             Party::Injected => Cause::Injected,
@@ -174,7 +174,7 @@ impl Teller<'_> {
     /// A cause in one line, without the project: `license "Lab NFS" f3d76abf, operation 2 of 2 (add /spec/volumes/-)`.
     pub fn short(&self, problem: &Problem) -> String {
         let Some(first) = problem.blame.first() else {
-            return "nobody's patch: the pod is refused without any patch too".to_owned();
+            return "not known who: the requests were used up first".to_owned();
         };
         match &first.party {
             Party::Writer(Writer::Operation { patch, operation }) => {
@@ -209,10 +209,13 @@ impl Teller<'_> {
             .max()
             .unwrap_or(0);
         let head = match first.blame.first() {
-            None => "nobody's patch: without any patch the pod is refused too".to_owned(),
+            None => "not known who: the requests were used up first".to_owned(),
             Some(blame) => match &blame.party {
                 Party::Writer(Writer::Operation { patch, .. }) => self.license_head(*patch),
                 Party::Writer(Writer::Quota(field)) => self.quota_head(*field),
+                Party::Writer(Writer::Template) if blame.at.as_ref().is_some_and(Vec::is_empty) => {
+                    "the template: the pod is rejected without patches, too".to_owned()
+                }
                 _ => self.party_name(blame),
             },
         };
@@ -296,8 +299,7 @@ impl Teller<'_> {
     fn problem(&self, lines: &mut Lines, indent: usize, pad: usize, problem: &Problem) {
         let fault = &problem.fault;
         let field = field_of(problem);
-        let others: Vec<&Blame> = problem.blame.iter().skip(1).collect();
-        let mut text = match (is_collision(problem), others.first()) {
+        let mut text = match (is_collision(problem), problem.blame.get(1)) {
             (true, Some(other)) => {
                 let place = other.at.as_deref().map(element).unwrap_or_default();
                 let value = problem.value.as_ref().map_or_else(String::new, shown);
@@ -308,31 +310,27 @@ impl Teller<'_> {
                 )
             }
             _ => {
-                let own = self.own_operations(problem);
+                let operations = self.own_operations(problem);
+                let is_own = |(index, blame): &(usize, &Blame)| match blame.party {
+                    Party::Writer(Writer::Operation { patch, operation }) => {
+                        operations.contains(&(patch, operation))
+                    }
+                    _ => *index == 0,
+                };
+                let (own, others): (Vec<_>, Vec<_>) = problem.blame.iter().enumerate().partition(is_own);
                 let with: Vec<String> = others
                     .iter()
-                    .filter(|other| match other.party {
-                        Party::Writer(Writer::Operation { patch, operation }) => {
-                            !own.contains(&(patch, operation))
-                        }
-                        _ => true,
-                    })
-                    .map(|other| format!("\ntogether with {}", self.party_with_violations(other)))
+                    .map(|(_, other)| format!("\ntogether with {}", self.party_with_violations(other)))
                     .collect();
-                let own = |blame: &&Blame| {
-                    !others.iter().any(|other| other.party == blame.party)
-                        || matches!(blame.party, Party::Writer(Writer::Operation { patch, operation }) if own.contains(&(patch, operation)))
-                };
-                let violations: Vec<&str> = problem
-                    .blame
+                let violations: Vec<String> = own
                     .iter()
-                    .filter(own)
-                    .flat_map(|blame| blame.violations.iter().map(String::as_str))
+                    .flat_map(|(_, blame)| blame.violations.clone())
                     .collect();
                 // Each party's own, where the server's words are about several.
-                let words = match &violations[..] {
-                    [_, ..] if !with.is_empty() => violations.join(", "),
-                    _ => words(problem),
+                let words = if with.is_empty() || violations.is_empty() {
+                    words(problem)
+                } else {
+                    summed_up(&violations).join(", ")
                 };
                 format!("{}{}", escape::line(&words), with.concat())
             }
@@ -391,7 +389,10 @@ impl Teller<'_> {
         if blame.violations.is_empty() {
             return name;
         }
-        format!("{name}: {}", escape::line(&blame.violations.join(", ")))
+        format!(
+            "{name}: {}",
+            escape::line(&summed_up(&blame.violations).join(", "))
+        )
     }
 
     /// Who it is, in the middle of a sentence.

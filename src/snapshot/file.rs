@@ -691,14 +691,6 @@ impl Merge {
                 }
             })?);
         }
-        if let Some(template) = &self.snapshot.template {
-            let notes = duplicate_notes(
-                &template.text,
-                &excerpt(&template.source, 300),
-                "the template's text",
-            );
-            self.notes.extend(notes);
-        }
         let count: usize = self.passed_over.values().sum();
         if count > 0 {
             let kinds: Vec<String> = self
@@ -962,24 +954,6 @@ fn word_notes(words: Vec<super::source::Word>, more: usize, name: &str) -> Vec<N
 
 /// How many repeated keys of one text are named.
 const MAX_DUPLICATES: usize = 10;
-
-fn duplicate_notes(text: &str, name: &str, of: &str) -> Vec<Note> {
-    let Ok((_, notes)) = json::parse_with_notes(text) else {
-        return Vec::new();
-    };
-    notes
-        .duplicates
-        .iter()
-        .take(MAX_DUPLICATES)
-        .map(|duplicate| Note {
-            kind: NoteKind::DuplicateKey,
-            message: format!(
-                "{name}: the key `{}` stands twice in the same map of {of}; the last one counts",
-                excerpt(&duplicate.name, 60)
-            ),
-        })
-        .collect()
-}
 
 /// Reads one document for a patch: JSON as `JSON.parse` does if the first character that is not blank is `[`
 /// or `{`, else YAML. `name` is what messages call the text.

@@ -5,6 +5,7 @@ mod support;
 
 mod check_licenses;
 mod check_operations;
+mod dry_run;
 mod fast_json_patch_differential;
 mod fast_json_patch_vectors;
 mod json_patch_properties;

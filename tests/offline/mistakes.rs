@@ -567,3 +567,28 @@ fn a_config_map_of_binary_data_says_so() {
         .code(2)
         .says("it has nothing but binaryData, and the template is read from data");
 }
+
+#[test]
+fn a_key_that_stands_twice_in_the_template_is_told_once() {
+    let template = r#"{"kind":"Pod","kind":"Pod","apiVersion":"v1","metadata":{"name":"p","name":"p"},
+        "spec":{"containers":[{"name":"c","name":"c","image":"x"}]}}"#;
+    let manifest = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "project-pod"},
+                          "data": {"project-pod.json": template}});
+    for command in ["render", "patch-diff"] {
+        let run = Sandbox::new()
+            .file("cm.json", &manifest.to_string())
+            .run(&[command, "-f", "cm.json"]);
+        for key in ["kind", "name"] {
+            let told = format!(
+                "the key {key:?} twice in one object; CoCalc takes the last [template-duplicate-key]"
+            );
+            assert_eq!(run.stderr.matches(&told).count(), 1, "{command}: {}", run.stderr);
+        }
+        assert_eq!(
+            run.stderr.matches("twice").count(),
+            2,
+            "{command}: {}",
+            run.stderr
+        );
+    }
+}

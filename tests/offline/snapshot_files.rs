@@ -710,10 +710,6 @@ data: {template: '{"kind":"Pod","kind":"Pod"}'}
                 "standard input:14:1: ConfigMap project-image: software environment `v` has no string `tag`, so CoCalc does not offer it (a number needs quotes)"
             ),
             (
-                NoteKind::DuplicateKey,
-                "ConfigMap project-pod: the key `kind` stands twice in the same map of the template's text; the last one counts"
-            ),
-            (
                 NoteKind::PassedOver,
                 "passed over 3 manifests that say nothing about project pods (1 ConfigMap, 1 Deployment, 1 Service)"
             ),

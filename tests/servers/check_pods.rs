@@ -679,6 +679,146 @@ fn a_finding_is_blamed_on_whoever_wrote_the_field() {
     );
 }
 
+/// The errors in the pod of a project that has these patches, each with whom it is blamed on: `PATCH OPERATION`.
+fn errors_and_blame(patches: &[Value]) -> Vec<(String, Vec<String>)> {
+    let id = |index: usize| format!("0a000000-0000-4000-8000-{index:012}");
+    let licenses: Vec<Value> = patches
+        .iter()
+        .enumerate()
+        .map(|(index, patch)| {
+            json!({"id": id(index), "activates": "2023-01-01T00:00:00Z", "quota": {"ram": 1, "patch": patch.to_string()}})
+        })
+        .collect();
+    let held: serde_json::Map<String, Value> =
+        (0..patches.len()).map(|index| (id(index), json!({}))).collect();
+    let site = json!({
+        "now": "2026-11-24T12:00:00Z",
+        "template": std::fs::read_to_string(root().join("tests/data/example-template.json")).expect("a file"),
+        "software": {"default": "u", "environments": {"u": {"tag": "t1", "registry": "r.example/p"}}},
+        "site_licenses": licenses,
+        "projects": [{"project_id": crate::support::LAB, "site_license": held}],
+    });
+    let (snapshot, _) = read_inputs(
+        &[Input::Stdin],
+        &mut site.to_string().as_bytes(),
+        &ReadOptions::default(),
+    )
+    .expect("a snapshot");
+    let site = Site::new(
+        &snapshot,
+        "2026-11-24T12:00:00Z".parse().expect("a time"),
+        View::default(),
+    );
+    let project = &snapshot.projects[0];
+    let rendered = site
+        .render(Subject {
+            project_id: &project.project_id,
+            known: Known::Row(project),
+            live_pod: None,
+        })
+        .expect("a pod");
+    let mut blamer = Blamer::new(&rendered);
+    check_pod(&rendered.pod.to_value().expect("a value"))
+        .into_iter()
+        .filter(|found| found.finding.severity == Severity::Error)
+        .map(|found| {
+            let writers = blamer.blame(&found);
+            let names = writers.iter().map(|writer| match writer {
+                Writer::Operation { patch, operation } => format!("{patch} {operation}"),
+                other => format!("{other:?}"),
+            });
+            (found.field, names.collect())
+        })
+        .collect()
+}
+
+#[test]
+fn a_volume_that_is_removed_while_mounted_is_blamed_on_whoever_removed_it() {
+    let innocent = json!([{"op": "add", "path": "/metadata/labels/a", "value": "b"}]);
+    let removal = json!([{"op": "remove", "path": "/spec/volumes/0"}]);
+    assert_eq!(
+        errors_and_blame(&[innocent, removal]),
+        [(
+            "spec.containers[0].volumeMounts[0].name".to_owned(),
+            vec!["1 0".to_owned()]
+        )]
+    );
+    let mount = json!([
+        {"op": "add", "path": "/spec/volumes/-", "value": {"name": "lab", "emptyDir": {}}},
+        {"op": "add", "path": "/spec/containers/0/volumeMounts/-", "value": {"name": "lab", "mountPath": "/lab"}},
+    ]);
+    assert_eq!(
+        errors_and_blame(&[mount, json!([{"op": "remove", "path": "/spec/volumes/6"}])]),
+        [(
+            "spec.containers[0].volumeMounts[6].name".to_owned(),
+            vec!["1 0".to_owned(), "0 1".to_owned()]
+        )]
+    );
+}
+
+#[test]
+fn a_limit_that_a_license_forgets_beside_its_request_is_the_licenses_fault_and_not_the_quotas() {
+    let request =
+        json!([{"op": "add", "path": "/spec/containers/0/resources/requests/nvidia.com~1gpu", "value": "1"}]);
+    assert_eq!(
+        errors_and_blame(&[request]),
+        [(
+            "spec.containers[0].resources.limits".to_owned(),
+            vec!["0 0".to_owned()]
+        )]
+    );
+}
+
+#[test]
+fn all_operations_without_which_an_error_is_gone_are_blamed_the_later_first() {
+    let network = json!([
+        {"op": "add", "path": "/metadata/labels/a", "value": "b"},
+        {"op": "add", "path": "/spec/hostNetwork", "value": true},
+    ]);
+    let port = json!([{"op": "add", "path": "/spec/containers/0/ports/-", "value": {"containerPort": 81, "hostPort": 8081}}]);
+    assert_eq!(
+        errors_and_blame(&[network, port]),
+        [(
+            "spec.containers[0].ports[3].hostPort".to_owned(),
+            vec!["1 0".to_owned(), "0 1".to_owned()]
+        )]
+    );
+}
+
+#[test]
+fn a_value_that_a_license_moved_is_blamed_on_the_license_alone() {
+    let moved = json!([{"op": "move", "from": "/spec/containers/0/imagePullPolicy", "path": "/spec/imagePullPolicy"}]);
+    assert_eq!(
+        errors_and_blame(&[moved]),
+        [("spec.imagePullPolicy".to_owned(), vec!["0 0".to_owned()])]
+    );
+}
+
+#[test]
+fn whoever_only_shifts_or_repeats_what_is_wrong_already_is_not_blamed() {
+    let shift = json!([{"op": "add", "path": "/spec/volumes/0", "value": {"name": "first", "emptyDir": {}}}]);
+    let bad = json!([{"op": "add", "path": "/metadata/labels/course", "value": "Bio 101"}]);
+    let again = json!([{"op": "replace", "path": "/metadata/labels/course", "value": "Bio 101"}]);
+    let label = |who: &[&str]| {
+        let who = who.iter().map(|who| (*who).to_owned()).collect();
+        [("metadata.labels".to_owned(), who)]
+    };
+    assert_eq!(errors_and_blame(&[shift, bad.clone()]), label(&["1 0"]));
+    assert_eq!(errors_and_blame(&[bad, again]), label(&["0 0"]));
+}
+
+#[test]
+fn of_more_operations_than_can_be_tried_the_writer_is_blamed() {
+    let mut operations: Vec<Value> = (0..100_000)
+        .map(|i| json!({"op": "add", "path": format!("/metadata/labels/l{}", i % 10), "value": "x"}))
+        .collect();
+    operations.push(json!({"op": "add", "path": "/metadata/labels/course", "value": "Bio 101"}));
+    assert_eq!(
+        errors_and_blame(&[Value::from(operations)]),
+        [("metadata.labels".to_owned(), vec!["0 100000".to_owned()])]
+    );
+}
+
 #[test]
 fn a_hostile_pod_is_judged_to_its_end() {
     let list: Vec<Value> = (0..20_000)

@@ -847,7 +847,11 @@ fn logs_come_through_the_api_server() {
     std::fs::remove_file(logs.path().join("manage-action-7c9-y.manage.log")).unwrap();
     run(&[LAB]).code(0).says("note: manage-action-7c9-y/manage: ");
     drop(kubelet);
-    run(&[LAB]).code(2).says("manage-action-7c9-x/manage: ");
+    run(&[LAB])
+        .code(2)
+        .says("manage-action-7c9-x/manage: ")
+        .says("the pods manage-action-… are there, and none of their logs can be read")
+        .does_not_say("no pod named");
     let mut elsewhere = flags;
     elsewhere[4] = "default";
     Sandbox::new()

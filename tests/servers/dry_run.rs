@@ -123,6 +123,62 @@ fn blame_names_operation_place_and_the_rest_in_its_value() {
 }
 
 #[test]
+fn what_a_standard_forbids_of_template_and_license_is_told_of_each() {
+    let server = server();
+    server.kubectl(&["create", "namespace", "strict"]);
+    server.kubectl(&["-n", "strict", "create", "serviceaccount", "default"]);
+    server.kubectl(&[
+        "label",
+        "namespace",
+        "strict",
+        "pod-security.kubernetes.io/enforce=restricted",
+    ]);
+    let patch = r#"[{"op":"add","path":"/spec/containers/-","value":
+        {"name":"dind","image":"docker:dind","securityContext":{"privileged":true}}}]"#;
+    let run = run_in("strict", &Sandbox::new(), &["--example", "-p", patch])
+        .code(1)
+        .says("violates PodSecurity \"restricted:latest\"")
+        .says("1 problem, 1 cause, 3 requests\n")
+        .says("license \"what-if\"")
+        .says("together with the template:");
+    let words = run.stderr.find("1 problem").unwrap();
+    assert!(
+        run.stderr[words..].contains("privileged (container \"dind\" must not set"),
+        "{}",
+        run.stderr
+    );
+    let args = ["--example", "-p", patch, "--report", "json"];
+    let report = run_in("strict", &Sandbox::new(), &args).json();
+    let blame = report["refusals"][0]["blame"].as_array().unwrap();
+    let parties: Vec<&Value> = blame.iter().map(|party| &party["by"]).collect();
+    assert_eq!(parties, ["license", "template"], "{report}");
+    let says = |party: usize, text: &str| blame[party]["violations"].to_string().contains(text);
+    assert!(says(0, "dind") && !says(0, "project"), "{report}");
+    assert!(says(1, "project") && !says(1, "dind"), "{report}");
+}
+
+#[test]
+fn a_policy_that_denies_the_bare_template_is_blamed_on_it() {
+    let server = server();
+    server.kubectl(&["create", "namespace", "bare"]);
+    server.kubectl(&["-n", "bare", "create", "serviceaccount", "default"]);
+    server.kubectl(&[
+        "label",
+        "namespace",
+        "bare",
+        "pod-security.kubernetes.io/enforce=restricted",
+    ]);
+    let args = ["--example", "--report", "json"];
+    let report = run_in("bare", &Sandbox::new(), &args).code(1).json();
+    let blame = report["refusals"][0]["blame"].as_array().unwrap();
+    assert_eq!(
+        (blame.len(), &blame[0]["by"]),
+        (1, &json!("template")),
+        "{report}"
+    );
+}
+
+#[test]
 fn mounts_of_a_refused_volume_are_no_problem_of_their_own() {
     let patch = r#"[{"op":"add","path":"/spec/volumes/-","value":{"name":"n","nfs":{"server":"s","path":"x"}}},
         {"op":"add","path":"/spec/containers/0/volumeMounts/-","value":{"name":"n","mountPath":"/n"}}]"#;

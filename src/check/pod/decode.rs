@@ -13,7 +13,7 @@ use super::{
     schema::{self, Schema},
 };
 use crate::{
-    check::meant::{Wanted, meant},
+    check::meant::{Slip, Wanted, meant},
     json_patch::Kind,
 };
 
@@ -96,7 +96,10 @@ impl Decoder<'_, '_> {
         } else {
             None
         };
-        let advice = meant.map_or_else(String::new, |meant| format!("; {meant}"));
+        let advice = meant.map_or_else(String::new, |meant| match (&*meant.slips, meant.tokens.last()) {
+            ([Slip::Spelling], Some(name)) => format!("; did you mean {name}?"),
+            _ => format!("; {meant}"),
+        });
         self.report.error(
             "pod-unknown-field",
             at,

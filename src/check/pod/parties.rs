@@ -21,7 +21,7 @@ use crate::{
 
 use super::{PodFinding, Severity, check_pod};
 
-/// How many operations are applied and values checked, all questions together. Small pods and patches never come near;
+/// How many operations are applied and values looked at, all questions together. Small pods and patches never come near;
 /// for the others who wrote the place has to do, so that time stays linear.
 const WORK: usize = 500_000;
 
@@ -136,15 +136,20 @@ impl<'a> Trials<'a> {
             return None;
         }
         let size = all.len() + count(&here.pod);
-        let affordable = |work: usize, trials: usize| work + trials.saturating_mul(size) <= WORK;
-        if !affordable(self.work, all.len().checked_ilog2().unwrap_or(0) as usize + 2) {
+        let halvings = all.len().checked_ilog2().unwrap_or(0) as usize;
+        if self.work + (halvings + 2) * size > WORK {
             return None;
         }
         if self.is_there(&here.pod, finding, &all)? {
             return Some(BTreeSet::new());
         }
-        // What is known of an earlier finding costs nothing.
-        if affordable(self.work, all.len()) || self.made.len() > all.len() {
+        // The pods that an earlier finding needed are known.
+        let each = if self.made.len() > all.len() {
+            here.findings.len()
+        } else {
+            size
+        };
+        if self.work + all.len() * each <= WORK {
             let mut parties = BTreeSet::new();
             for op in rendered.operations().filter(|op| !out.contains(op)) {
                 if self.is_party(&here.pod, finding, out, op)? {
@@ -176,6 +181,7 @@ impl<'a> Trials<'a> {
 
     fn is_there(&mut self, pod: &Value, finding: &PodFinding, out: &BTreeSet<Op>) -> Option<bool> {
         let trial = self.trial(out)?;
+        self.work += trial.findings.len();
         let Some(path) = locate(pod, &trial.pod, &finding.path) else {
             return Some(false);
         };
