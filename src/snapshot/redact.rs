@@ -91,7 +91,10 @@ impl Kind {
             Self::Path => ["path", "paths"],
             Self::Name => ["name", "names"],
             Self::Text => ["other text", "other texts"],
-            Self::ManagedFields => ["list of managedFields left out", "lists of managedFields left out"],
+            Self::ManagedFields => [
+                "list of managedFields left out",
+                "lists of managedFields left out",
+            ],
         }
     }
 }
@@ -210,7 +213,11 @@ fn kept_ids(snapshot: &Snapshot) -> HashSet<String> {
     for project in &snapshot.projects {
         ids.insert(project.project_id.to_lowercase());
         if let Ok(held) = project.site_license.value() {
-            ids.extend(held.members().iter().map(|(id, _)| id.to_string_lossy().to_lowercase()));
+            ids.extend(
+                held.members()
+                    .iter()
+                    .map(|(id, _)| id.to_string_lossy().to_lowercase()),
+            );
         }
     }
     ids.retain(|id| is_uuid(id));
@@ -222,7 +229,12 @@ fn users(snapshot: &Snapshot) -> BTreeSet<String> {
     let mut users = BTreeSet::new();
     for project in &snapshot.projects {
         if let Ok(column) = project.users.value() {
-            users.extend(column.members().iter().filter_map(|(id, _)| id.as_str().map(str::to_owned)));
+            users.extend(
+                column
+                    .members()
+                    .iter()
+                    .filter_map(|(id, _)| id.as_str().map(str::to_owned)),
+            );
         }
     }
     users.retain(|id| is_uuid(id));
@@ -231,7 +243,9 @@ fn users(snapshot: &Snapshot) -> BTreeSet<String> {
 
 impl Redactor {
     fn software(&mut self, snapshot: &mut Snapshot) {
-        let Some(software) = &mut snapshot.software else { return };
+        let Some(software) = &mut snapshot.software else {
+            return;
+        };
         if let Some(default) = &mut software.default {
             *default = self.leaf(default, Place::Text);
         }
@@ -239,7 +253,10 @@ impl Redactor {
             .into_iter()
             .map(|(id, mut environment)| {
                 environment.tag = self.leaf(&environment.tag, Place::Text);
-                for text in [&mut environment.title, &mut environment.registry].into_iter().flatten() {
+                for text in [&mut environment.title, &mut environment.registry]
+                    .into_iter()
+                    .flatten()
+                {
                     *text = self.leaf(text, Place::Text);
                 }
                 (self.leaf(&id, Place::Text), environment)
@@ -248,7 +265,9 @@ impl Redactor {
     }
 
     fn assumptions(&mut self, snapshot: &mut Snapshot) {
-        let Some(assumptions) = &mut snapshot.assumptions else { return };
+        let Some(assumptions) = &mut snapshot.assumptions else {
+            return;
+        };
         if let ProjectContainer::Name(name) = &mut assumptions.project_container {
             *name = self.leaf(name, Place::Text);
         }
@@ -268,7 +287,10 @@ impl Redactor {
 
     fn project(&mut self, project: &mut Project) {
         project.title = self.leaf(&project.title, Place::Text).into();
-        for text in [&mut project.state, &mut project.compute_image].into_iter().flatten() {
+        for text in [&mut project.state, &mut project.compute_image]
+            .into_iter()
+            .flatten()
+        {
             *text = self.leaf(text, Place::Text).into();
         }
         for column in [
@@ -279,7 +301,9 @@ impl Redactor {
             self.column(column, |redactor, json| redactor.json(json, Place::Quantity));
         }
         self.column(&mut project.users, Self::users_column);
-        self.column(&mut project.env, |redactor, json| redactor.json(json, Place::Secret));
+        self.column(&mut project.env, |redactor, json| {
+            redactor.json(json, Place::Secret)
+        });
     }
 
     fn column(&mut self, column: &mut Column, redacted: impl FnOnce(&mut Self, &Json) -> Json) {
@@ -432,7 +456,11 @@ impl Redactor {
         let env = segments
             .iter()
             .position(|segment| *segment == "env")
-            .filter(|at| !at.checked_sub(1).and_then(|at| segments.get(at)).is_some_and(is_map));
+            .filter(|at| {
+                !at.checked_sub(1)
+                    .and_then(|at| segments.get(at))
+                    .is_some_and(is_map)
+            });
         match env.map(|at| segments.get(at + 1..).unwrap_or_default()) {
             Some([]) => return self.env(value, false),
             Some([_]) => return self.env(value, true),
@@ -463,7 +491,11 @@ impl Redactor {
     }
 
     /// A string by its parts that are text: between them stand halves of surrogate pairs.
-    fn in_pieces(&mut self, text: &JsString, mut redacted: impl FnMut(&mut Self, &str) -> String) -> JsString {
+    fn in_pieces(
+        &mut self,
+        text: &JsString,
+        mut redacted: impl FnMut(&mut Self, &str) -> String,
+    ) -> JsString {
         if let Some(text) = text.as_str() {
             return redacted(self, text).into();
         }
@@ -545,9 +577,15 @@ impl Redactor {
         // Kubernetes' own labels are made of its words.
         let place = match place {
             Place::Text | Place::Quantity
-                if ["kubernetes.io/", "k8s.io/", "nvidia.com/", "amd.com/", "hugepages-"]
-                    .iter()
-                    .any(|own| text.contains(own)) =>
+                if [
+                    "kubernetes.io/",
+                    "k8s.io/",
+                    "nvidia.com/",
+                    "amd.com/",
+                    "hugepages-",
+                ]
+                .iter()
+                .any(|own| text.contains(own)) =>
             {
                 Place::Name
             }
@@ -589,7 +627,9 @@ impl Redactor {
                 // In a path an element's index is a word of its own.
                 let is_index = syntax == Syntax::Pointer
                     && before == Some('/')
-                    && !text.get(at + word.len()..).is_some_and(|tail| tail.starts_with(|c| c != '/'));
+                    && !text
+                        .get(at + word.len()..)
+                        .is_some_and(|tail| tail.starts_with(|c| c != '/'));
                 let number_stays = is_index || (place == Place::Name && word.len() == text.len());
                 self.word(word, place, number_stays, &mut redacted);
                 word.len()
@@ -609,7 +649,7 @@ impl Redactor {
         let stays = match place {
             Place::Secret => false,
             _ if is_number => number_stays,
-            _ if is_quantity(word) => true,
+            _ if is_amount(word) => true,
             Place::Name => self.words.is_name(word),
             Place::Text | Place::Quantity => self.words.is_anywhere(word),
         };
@@ -618,14 +658,23 @@ impl Redactor {
             return;
         }
         // What masks the values of a variable must be in its name as before.
-        let secrets = if place == Place::Secret { &[][..] } else { &SECRETS[..] };
+        let secrets = if place == Place::Secret {
+            &[][..]
+        } else {
+            &SECRETS[..]
+        };
         let mut done = 0;
         for (at, _) in word.char_indices() {
             let secret = secrets
                 .iter()
-                .filter_map(|secret| word.get(at..at + secret.len()).filter(|it| it.eq_ignore_ascii_case(secret)))
+                .filter_map(|secret| {
+                    word.get(at..at + secret.len())
+                        .filter(|it| it.eq_ignore_ascii_case(secret))
+                })
                 .next();
-            if at >= done && let Some(secret) = secret {
+            if at >= done
+                && let Some(secret) = secret
+            {
                 self.part_of_word(word.get(done..at), redacted);
                 redacted.push_str(secret);
                 done = at + secret.len();
@@ -640,16 +689,18 @@ impl Redactor {
         }
     }
 
-    /// Whether the whole text stays.
+    /// Whether the whole text stays. Of names only their words are looked at, since a path is made of several.
     fn stays(&self, text: &str, place: Place) -> bool {
-        match text {
-            "" | "true" | "false" | "null" => true,
-            _ if text.parse::<jiff::Timestamp>().is_ok() => true,
-            _ => match place {
-                Place::Secret => self.words.is_variable(text),
-                Place::Quantity => is_numeric(text) || self.words.is_value(text),
-                Place::Name | Place::Text => self.words.is_value(text),
-            },
+        if text.is_empty() || place == Place::Name {
+            return text.is_empty();
+        }
+        if ["true", "false", "null"].contains(&text) || text.parse::<jiff::Timestamp>().is_ok() {
+            return true;
+        }
+        match place {
+            Place::Secret => self.words.is_variable(text),
+            Place::Quantity => is_numeric(text) || self.words.is_value(text),
+            Place::Name | Place::Text => self.words.is_value(text) || is_amount(text),
         }
     }
 }
@@ -701,7 +752,10 @@ fn ids_in(text: &str) -> std::collections::VecDeque<usize> {
         let Some(at) = dash.checked_sub(8).filter(|at| *at >= end) else {
             continue;
         };
-        if text.get(at..at + UUID).is_some_and(|id| is_uuid(&id.to_lowercase())) {
+        if text
+            .get(at..at + UUID)
+            .is_some_and(|id| is_uuid(&id.to_lowercase()))
+        {
             found.push_back(at);
             end = at + UUID;
         }
@@ -765,13 +819,22 @@ fn address_at(text: &str, before: Option<char>) -> Option<&str> {
     [run, v4]
         .into_iter()
         .find(|run| run.len() <= LONGEST && stand_in::address(run).is_some())
-        .filter(|run| !text.get(run.len()..).is_some_and(|tail| tail.starts_with(is_word)))
+        .filter(|run| {
+            !text
+                .get(run.len()..)
+                .is_some_and(|tail| tail.starts_with(is_word))
+        })
 }
 
 /// The size of a network, `/24`, with which a text begins.
 fn mask_of_a_network(text: &str) -> &str {
-    let Some(tail) = text.strip_prefix('/') else { return "" };
-    let digits = tail.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    let Some(tail) = text.strip_prefix('/') else {
+        return "";
+    };
+    let digits = tail
+        .split(|c: char| !c.is_ascii_digit())
+        .next()
+        .unwrap_or_default();
     let end = tail.get(digits.len()..).and_then(|tail| tail.chars().next());
     if (1..=3).contains(&digits.len()) && !end.is_some_and(is_word) {
         text.get(..digits.len() + 1).unwrap_or_default()
@@ -785,7 +848,8 @@ fn pair_at(text: &str, syntax: Syntax) -> &str {
     let mut chars = text.chars();
     let first = chars.next().unwrap_or_default();
     let with_next = first.len_utf8() + chars.next().map_or(0, char::len_utf8);
-    let is_escape = |text: &str| text.starts_with("\\u") && text.bytes().skip(2).all(|b| b.is_ascii_hexdigit());
+    let is_escape =
+        |text: &str| text.starts_with("\\u") && text.bytes().skip(2).all(|b| b.is_ascii_hexdigit());
     let length = match (syntax, first) {
         (Syntax::Json, '\\') if text.get(..6).is_some_and(is_escape) => 6,
         (Syntax::Json, '\\') | (Syntax::Pointer, '~') => with_next,
@@ -794,11 +858,15 @@ fn pair_at(text: &str, syntax: Syntax) -> &str {
     text.get(..length).unwrap_or_default()
 }
 
-/// A number with a unit: `200Mi`, `20m`.
-fn is_quantity(word: &str) -> bool {
-    let unit = word.trim_start_matches(|c: char| c.is_ascii_digit());
-    (1..=9).contains(&(word.len() - unit.len()))
-        && ["m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].contains(&unit)
+/// A number with a unit of memory or CPU, or what is taken for one: `200Mi`, `20m`, `16 GB`.
+fn is_amount(text: &str) -> bool {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    (1..=9).contains(&(text.len() - unit.len()))
+        && [
+            "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "K", "B", "KB", "kB",
+            "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB",
+        ]
+        .contains(&unit.trim_start())
 }
 
 /// A text that is a number, with a unit or what is taken for one: `4000`, `0x10`, `1e3`, `16 GB`.
@@ -814,12 +882,19 @@ fn is_numeric(text: &str) -> bool {
             .map(|tail| tail.strip_prefix(['+', '-']).unwrap_or(tail))
             .is_some_and(|tail| !tail.is_empty() && tail.bytes().all(|b| b.is_ascii_digit()))
     };
-    let is_radix = |unit: &str| {
-        unit.strip_prefix(['x', 'X', 'o', 'O', 'b', 'B'])
-            .is_some_and(|tail| tail.bytes().all(|b| b.is_ascii_hexdigit()))
-    };
+    let is_radix =
+        |(digits, radix): (&str, u32)| !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
+    let radix = text.strip_prefix('0').and_then(|unit| {
+        let digits = unit.get(1..)?;
+        match unit.as_bytes().first()? {
+            b'x' | b'X' => Some((digits, 16)),
+            b'o' | b'O' => Some((digits, 8)),
+            b'b' | b'B' => Some((digits, 2)),
+            _ => None,
+        }
+    });
     let letters = unit.trim_start();
     is_exponent(unit)
-        || is_radix(unit)
+        || radix.is_some_and(is_radix)
         || (letters.len() <= 3 && letters.bytes().all(|b| b.is_ascii_alphabetic()))
 }

@@ -16,5 +16,6 @@ mod patch_making;
 mod quota;
 mod quota_examples;
 mod quota_properties;
+mod redaction;
 mod render;
 mod snapshot_files;

@@ -14,6 +14,7 @@ use super::words::Words;
 const LOWER: &[u8] = b"xyzabcdefghijklmnopqrstuvw";
 const UPPER: &[u8] = b"XYZABCDEFGHIJKLMNOPQRSTUVW";
 const DIGITS: &[u8] = b"9876543210";
+const FIRST_DIGITS: &[u8] = b"987654321";
 const LOWER_HEX: &[u8] = b"fedcba";
 const UPPER_HEX: &[u8] = b"FEDCBA";
 
@@ -35,12 +36,18 @@ impl StandIns {
         if let Some(known) = self.words.get(word) {
             return known.clone();
         }
+        if word.bytes().all(|b| b == b'0') {
+            return word.to_owned();
+        }
         let mut shape = shape(word);
         let stand_in = loop {
             let next = self.next.entry(shape.clone()).or_default();
             let Some(candidate) = spell(&shape, *next) else {
                 // All words of this shape are given away.
-                let last = shape.chars().next_back().unwrap_or('x');
+                let last = match shape.chars().next_back() {
+                    Some('1') | None => '9',
+                    Some(last) => last,
+                };
                 shape.push(last);
                 continue;
             };
@@ -58,14 +65,18 @@ impl StandIns {
 
     /// The stand-in of a UUID.
     pub(super) fn id(&mut self, id: &str) -> String {
-        let next = u64::try_from(self.ids.len()).unwrap_or(u64::MAX).saturating_add(1);
+        let next = u64::try_from(self.ids.len())
+            .unwrap_or(u64::MAX)
+            .saturating_add(1);
         let number = *self.ids.entry(id.to_owned()).or_insert(next);
         format!("aaaaaaaa-0000-4000-8000-{number:012x}")
     }
 
     /// The stand-in of a number.
     pub(super) fn number(&mut self, number: f64) -> u32 {
-        let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let next = u32::try_from(self.numbers.len())
+            .unwrap_or(u32::MAX)
+            .saturating_add(1);
         *self.numbers.entry(number.to_bits()).or_insert(next)
     }
 
@@ -85,7 +96,9 @@ impl StandIns {
         if is_special {
             return text.to_owned();
         }
-        let next = u32::try_from(self.addresses.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let next = u32::try_from(self.addresses.len())
+            .unwrap_or(u32::MAX)
+            .saturating_add(1);
         let number = *self.addresses.entry(address).or_insert(next);
         let v4 = Ipv4Addr::from(BENCHMARKS.wrapping_add(number));
         match address {
@@ -131,7 +144,14 @@ fn shape(word: &str) -> String {
             _ => '\u{20000}',
         },
     };
-    word.chars().map(kind).collect()
+    let shape: String = word.chars().map(kind).collect();
+    // A number has leading zeros if it had them: some are refused with them.
+    let zeros = word.len() - word.trim_start_matches('0').len();
+    if word.len() > 1 && word.bytes().all(|b| b.is_ascii_digit()) {
+        let rest = shape.get(zeros + 1..).unwrap_or_default();
+        return format!("{}1{rest}", "0".repeat(zeros));
+    }
+    shape
 }
 
 /// The word of this shape and number; `None` if there are not so many.
@@ -147,6 +167,8 @@ fn spell(shape: &str, number: u64) -> Option<String> {
     for kind in shape.chars().rev() {
         let mut of = |letters: &[u8]| letters.get(digit(letters.len())).map(|byte| char::from(*byte));
         spelt.push(match kind {
+            '0' => '0',
+            '1' => of(FIRST_DIGITS)?,
             '9' => of(DIGITS)?,
             'f' => of(LOWER_HEX)?,
             'F' => of(UPPER_HEX)?,
@@ -169,7 +191,12 @@ mod tests {
         let mut stand_ins = StandIns::default();
         let mut seen = HashSet::new();
         for n in 0..40_000 {
-            for word in [format!("w{n}"), format!("{n}"), format!("W{n}x"), format!("{n:08x}ab")] {
+            for word in [
+                format!("w{n}"),
+                format!("{n}"),
+                format!("W{n}x"),
+                format!("{n:08x}ab"),
+            ] {
                 let stand_in = stand_ins.word(&word, &words);
                 assert_eq!(stand_in, stand_ins.word(&word, &words));
                 if !words.is_taken(&word) && word.len() > 2 {
@@ -178,7 +205,8 @@ mod tests {
                 seen.insert((word, stand_in));
             }
         }
-        let (from, to): (HashSet<_>, HashSet<_>) = seen.iter().map(|(word, stand_in)| (word, stand_in)).unzip();
+        let (from, to): (HashSet<_>, HashSet<_>) =
+            seen.iter().map(|(word, stand_in)| (word, stand_in)).unzip();
         assert_eq!(from.len(), to.len());
     }
 

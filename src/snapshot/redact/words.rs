@@ -22,7 +22,7 @@ const MEMBERS: &str = "op path from value test replace remove move copy add \
     dedicated_vm dedicated_disk dedicated_disks machine size_gb speed name boost ext_rw idle_timeout user gpu num \
     toleration nodeLabel resource internet mem_oc cpu_oc disableInternet pay_as_you_go pay_as_you_go_quotas account_id \
     purchase_id limit_below_request hosting_incompatible env state default max_upgrades default_quotas kucalc \
-    __proto__ constructor prototype length hasOwnProperty";
+    true false null __proto__ constructor prototype length hasOwnProperty";
 
 /// Words of Kubernetes' own labels, annotations, taints and resources, and of the vendors whose resources CoCalc asks
 /// for: `node.kubernetes.io/not-ready`, `hugepages-2Mi`, `nvidia.com/gpu`.
@@ -37,7 +37,7 @@ const WELL_KNOWN: &str = "kubernetes k8s io com nvidia amd gpu app node apps kub
 /// Values of fields that Kubernetes or CoCalc compare, as whole texts. In any case of the letters, since a wrong case
 /// is what a finding is about.
 const VALUES: &str = "add remove replace move copy test _get \
-    Pod List ConfigMap Secret Deployment Job CronJob StatefulSet DaemonSet ReplicaSet Node v1 apps/v1 batch/v1 \
+    Pod List ConfigMap Secret Deployment Job CronJob StatefulSet DaemonSet ReplicaSet Node Event v1 apps/v1 batch/v1 \
     Always Never OnFailure IfNotPresent TCP UDP SCTP HTTP HTTPS Exists DoesNotExist In NotIn Gt Lt Equal \
     NoSchedule PreferNoSchedule NoExecute Memory HugePages Bidirectional HostToContainer None \
     ClusterFirst ClusterFirstWithHostNet Default Directory DirectoryOrCreate File FileOrCreate Socket CharDevice \
@@ -136,7 +136,7 @@ impl Words {
     /// Whether this word of a name, or of a path of an operation, stays: one that is known, or so near to a field's
     /// name that it must be a misspelling of it, which findings are about.
     pub(super) fn is_name(&mut self, word: &str) -> bool {
-        if self.names.contains(word) || self.is_anywhere(word) {
+        if self.names.contains(word) || self.is_anywhere(word) || self.is_value(word) {
             return true;
         }
         if let Some(known) = self.misspelt.get(word) {
@@ -155,8 +155,7 @@ impl Words {
                 field.len() >= 4
                     && field.len().abs_diff(word.len()) <= field.len() / 2
                     && (field.starts_with(&word)
-                        || (field.len().abs_diff(word.len()) <= 1
-                            && strsim::osa_distance(field, &word) <= 1))
+                        || (field.len().abs_diff(word.len()) <= 1 && strsim::osa_distance(field, &word) <= 1))
             })
     }
 
@@ -361,7 +360,16 @@ mod tests {
     #[test]
     fn a_misspelt_field_stays_and_another_word_does_not() {
         let mut words = Words::new();
-        for word in ["val", "nam", "imag", "pth", "mountpath", "claimname", "enviroment", "contianers"] {
+        for word in [
+            "val",
+            "nam",
+            "imag",
+            "pth",
+            "mountpath",
+            "claimname",
+            "enviroment",
+            "contianers",
+        ] {
             assert_eq!(words.is_name(word), word != "enviroment", "{word}");
         }
         for word in ["acme", "hunter2", "biolab", "containersacme", "xx"] {
