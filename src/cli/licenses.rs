@@ -40,9 +40,8 @@ use super::{
   # Deleted licenses whose quota and patch still are in force in projects
   kubectl cocalc licenses -f site.yaml --orphans
 
-  # The patch of one license
-  kubectl cocalc licenses -f site.yaml f3d76abf -o json --show-secrets | \\
-    jq -r .quota.patch",
+  # One license with its patch, values that look like secrets included
+  kubectl cocalc licenses -f site.yaml f3d76abf -o json --show-secrets",
     mut_arg("set", |arg| arg.hide(true)),
     mut_arg("image", |arg| arg.hide(true)),
     mut_arg("template_configmap", |arg| arg.hide(true))

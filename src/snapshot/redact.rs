@@ -252,12 +252,13 @@ impl Redactor {
         software.environments = std::mem::take(&mut software.environments)
             .into_iter()
             .map(|(id, mut environment)| {
-                environment.tag = self.leaf(&environment.tag, Place::Text);
-                for text in [&mut environment.title, &mut environment.registry]
-                    .into_iter()
-                    .flatten()
-                {
-                    *text = self.leaf(text, Place::Text);
+                // CoCalc puts these into the template's text as they are: a backslash begins an escape there.
+                environment.tag = self.counted(&environment.tag, Place::Text, Syntax::Json);
+                if let Some(registry) = &mut environment.registry {
+                    *registry = self.counted(registry, Place::Text, Syntax::Json);
+                }
+                if let Some(title) = &mut environment.title {
+                    *title = self.leaf(title, Place::Text);
                 }
                 (self.leaf(&id, Place::Text), environment)
             })
@@ -635,8 +636,7 @@ impl Redactor {
                 word.len()
             } else {
                 let pair = pair_at(rest, syntax);
-                // An escape may be any letter.
-                redacted.push_str(if pair.len() == 6 { "\\u0078" } else { pair });
+                redacted.push_str(if hides_a_letter(pair) { "\\u0078" } else { pair });
                 pair.len()
             };
             at += length.max(1);
@@ -743,6 +743,14 @@ fn holds_quantities(member: &str) -> bool {
 
 /// Length of a UUID.
 const UUID: usize = 36;
+
+/// Whether it is an escape that may be any letter, and neither half of a surrogate pair nor a control character.
+fn hides_a_letter(pair: &str) -> bool {
+    pair.strip_prefix("\\u")
+        .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+        .and_then(char::from_u32)
+        .is_some_and(is_word)
+}
 
 /// Where UUIDs begin in a text, none within another.
 fn ids_in(text: &str) -> std::collections::VecDeque<usize> {

@@ -353,8 +353,10 @@ fn place(path: &[PathPart], of: &Value) -> Vec<String> {
         .collect()
 }
 
-/// A pod's findings: rule, severity and place.
-fn verdict(pod: &Value, fields: &Value) -> Vec<(String, String, Vec<String>, Vec<Vec<String>>)> {
+/// Rule and severity of a finding, its place, and the other places that take part.
+type Found = (String, String, Vec<String>, Vec<Vec<String>>);
+
+fn verdict(pod: &Value, fields: &Value) -> Vec<Found> {
     check_pod(pod)
         .iter()
         .map(|found| {

@@ -11,7 +11,7 @@ use serde::{
     },
 };
 
-use crate::{json, json::Json, snapshot::example::example};
+use crate::{json, json::Json, pipeline::placeholders::Placeholder, snapshot::example::example};
 
 /// Members of columns and of operations, and of the objects around a pod: structure, not content.
 const MEMBERS: &str = "op path from value test replace remove move copy add \
@@ -117,7 +117,10 @@ impl Words {
         match json {
             Json::String(text) => {
                 let text = text.to_string_lossy();
-                self.anywhere.extend(split(&text));
+                let without = Placeholder::ALL.iter().fold(text.clone(), |text, placeholder| {
+                    text.replace(placeholder.text(), " ")
+                });
+                self.anywhere.extend(split(&without));
                 if is_variable {
                     self.variables.insert(text);
                 }
