@@ -28,7 +28,6 @@ const NEEDS_MORE: &[(&str, &str)] = &[
         "a kubelet",
     ),
     ("kubectl cocalc snapshot --all --sql |", "a database"),
-    ("jq",),
 ];
 
 /// Examples that answer something other than "done", by their first words.
