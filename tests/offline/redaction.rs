@@ -501,15 +501,20 @@ fn every_pod_has_the_same_findings_at_the_same_places_when_it_is_redacted() {
         ..Snapshot::default()
     };
     let together = redact(snapshot).0.live_pods;
-    for ((name, pod), together) in pods.iter().zip(&together) {
+    for (at, ((name, pod), together)) in pods.iter().zip(&together).enumerate() {
         let was = verdict(pod, &fields);
-        let alone = redact(Snapshot {
-            live_pods: vec![pod.clone()],
-            ..Snapshot::default()
-        });
+        let is = verdict(together, &fields);
+        let mut ways = vec![("together", is)];
+        // Among other pods a word has another stand-in than alone.
+        if at % 10 == 0 {
+            let alone = redact(Snapshot {
+                live_pods: vec![pod.clone()],
+                ..Snapshot::default()
+            });
+            ways.push(("alone", verdict(&alone.0.live_pods[0], &fields)));
+        }
         found += was.len();
-        for (how, is) in [("alone", &alone.0.live_pods[0]), ("together", together)] {
-            let is = verdict(is, &fields);
+        for (how, is) in ways {
             if was != is {
                 wrong.push(format!("{name} ({how})\n  {was:?}\n  {is:?}"));
             }
