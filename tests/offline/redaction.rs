@@ -739,6 +739,43 @@ fn commands_end_alike_and_name_the_same_rules_on_a_redacted_site() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The number of lines that a restart would take away and of those that it would bring, and the rules of the findings.
+fn live_difference(sandbox: &Sandbox, file: &str) -> (i32, [usize; 2], Vec<String>) {
+    let run = sandbox.run(&["patch-diff", "--live", "-f", file]);
+    let lines = |sign: &str| run.stdout.lines().filter(|line| line.starts_with(sign)).count();
+    let rules = run
+        .stderr
+        .split('[')
+        .skip(1)
+        .filter_map(|tail| tail.split_once(']'));
+    let mut rules: Vec<String> = rules.map(|(rule, _)| rule.to_owned()).collect();
+    rules.sort();
+    (run.code, [lines("-"), lines("+")], rules)
+}
+
+/// What admission says that it did, and the names that it gives, are words of Kubernetes.
+#[test]
+fn a_running_pod_differs_from_the_rendered_one_in_as_many_lines_when_it_is_redacted() {
+    for name in ["live-example", "live-lean", "live-mesh"] {
+        let mut pod = data(&format!("patch-making/{name}.json"));
+        pod["metadata"]["labels"]["project_id"] = json!(LAB);
+        let site = json!({"now": "2026-11-24T12:00:00Z", "template": data("example-template.json"),
+            "server_settings": {"default_quotas": {"mem": 1000, "cpu": 1, "internet": true}},
+            "software": {"environments": {"u": {"tag": "20230110-1143", "registry": "registry.acme.org/cocalc/project"}}},
+            "projects": [{"project_id": LAB, "env": {"COURSE": "bio"}}], "live_pods": [pod]});
+        let sandbox = Sandbox::new().file("site.json", &site.to_string());
+        sandbox
+            .run(&["snapshot", "-f", "site.json", "--redact", "--to", "red.yaml"])
+            .code(0);
+        let (was, is) = (
+            live_difference(&sandbox, "site.json"),
+            live_difference(&sandbox, "red.yaml"),
+        );
+        assert_eq!(was, is, "{name}");
+        assert_eq!(was.0, 1, "{name} differs");
+    }
+}
+
 #[test]
 fn redaction_takes_time_in_proportion_to_hostile_texts() {
     // Each of these was, or could be, read again and again from every place: it would not end within the test's life.

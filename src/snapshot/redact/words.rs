@@ -55,12 +55,13 @@ const VALUES: &str = "add remove replace move copy test _get \
     ubuntu2404 on off yes no Infinity -Infinity NaN";
 
 /// Words that count anywhere within a text: folders of every Linux system, which a mount may hide; what admission names
-/// its volumes; prefixes of formats and of sysctls; schemes; the parts of `template_source`.
+/// its volumes and says of limits that it has set; prefixes of formats and of sysctls; schemes; the parts of
+/// `template_source`.
 const ANYWHERE: &str = "bin boot dev etc lib lib32 lib64 libx32 home opt proc root run sbin srv sys usr var tmp user \
     secrets serviceaccount kube api access termination log ext global cocalc project projects network outside none \
     dedicated_vm dedicated vm iqn eui naa kernel net ipv4 ipv6 fs mqueue shm shmmax shmall shmmni msg msgmax \
     msgmnb msgmni sem http https sha256 localhost containerd docker n2 highmem standard ConfigMap built example kubernetes \
-    io resources";
+    io resources LimitRanger plugin set cpu memory ephemeral storage request limit for init container default";
 
 /// What the names of variables are masked for.
 pub(super) const SECRETS: [&str; 4] = ["TOKEN", "SECRET", "PASSWORD", "KEY"];
