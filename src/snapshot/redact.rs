@@ -6,7 +6,7 @@
 //! patch still meets the value it met, a mount its volume, a path of an operation its member, a live pod the rendered
 //! one. So a redacted snapshot gives the verdicts of the original. JSON within a text and in base64 is walked too.
 //!
-//! Which words stay depends on the place ([`Place`]): `name` is Kubernetes' word for a member, but may be the password
+//! Which words stay depends on the place (`Place`): `name` is Kubernetes' word for a member, but may be the password
 //! in a variable.
 
 mod stand_in;

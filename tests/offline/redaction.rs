@@ -745,10 +745,9 @@ fn live_difference(sandbox: &Sandbox, file: &str) -> (i32, [usize; 2], Vec<Strin
     let lines = |sign: &str| run.stdout.lines().filter(|line| line.starts_with(sign)).count();
     let rules = run
         .stderr
-        .split('[')
-        .skip(1)
-        .filter_map(|tail| tail.split_once(']'));
-    let mut rules: Vec<String> = rules.map(|(rule, _)| rule.to_owned()).collect();
+        .lines()
+        .filter_map(|line| line.strip_suffix(']')?.rsplit_once('['));
+    let mut rules: Vec<String> = rules.map(|(_, rule)| rule.to_owned()).collect();
     rules.sort();
     (run.code, [lines("-"), lines("+")], rules)
 }
