@@ -9,7 +9,7 @@ use crate::{
     check::license_name,
     json::{self, Json, number_text},
     json_patch::{Gate, gate_value},
-    output::{YAML_DOCUMENT_SEPARATOR, escape, json as json_output, table::Table, ui::Ui, yaml},
+    output::{YAML_DOCUMENT_SEPARATOR, escape, json as json_output, mask, table::Table, ui::Ui, yaml},
     pipeline::licenses::{State, state_by_dates_and_limit},
     snapshot::{License, LicenseCounts, Snapshot, counts, is_uuid},
 };
@@ -40,8 +40,8 @@ use super::{
   # Deleted licenses whose quota and patch still are in force in projects
   kubectl cocalc licenses -f site.yaml --orphans
 
-  # The patch of one license
-  kubectl cocalc licenses -f site.yaml f3d76abf -o json | jq -r .quota.patch",
+  # One license with its patch, values that look like secrets included
+  kubectl cocalc licenses -f site.yaml f3d76abf -o json --show-secrets",
     mut_arg("set", |arg| arg.hide(true)),
     mut_arg("image", |arg| arg.hide(true)),
     mut_arg("template_configmap", |arg| arg.hide(true))
@@ -79,6 +79,10 @@ pub(super) struct Args {
         hide_possible_values = true
     )]
     output: Format,
+
+    /// Show values of environment variables that look like secrets
+    #[arg(long)]
+    show_secrets: bool,
 
     #[command(flatten)]
     sources: SourceArgs,
@@ -133,7 +137,7 @@ pub(super) fn licenses(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
             && (args.unused.is_none() || row.is_unused(age.map(|age| now.saturating_sub(age).unwrap_or(now))))
     });
     let mut out = ui.stdout();
-    out.text(&text(&rows, args.output, named.len() == 1))?;
+    out.text(&text(&rows, args.output, named.len() == 1, args.show_secrets))?;
     out.finish()?;
     if rows.is_empty() {
         ui.note(if named.is_empty() && snapshot.site_licenses.is_empty() {
@@ -320,7 +324,7 @@ impl Row<'_> {
         cells
     }
 
-    fn to_json(&self) -> Value {
+    fn to_json(&self, show_secrets: bool) -> Value {
         // Half a surrogate pair can stand in no column of a database.
         let value = |json: &Json| json.to_value().unwrap_or_default();
         let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
@@ -339,7 +343,11 @@ impl Row<'_> {
                 "expires": time(license.expires),
                 "last_used": time(license.last_used),
                 "managers": license.managers,
-                "quota": value(&license.quota),
+                "quota": if show_secrets {
+                    value(&license.quota)
+                } else {
+                    mask::quota(&value(&license.quota))
+                },
                 "upgrades": value(&license.upgrades),
             });
             fields.extend(of_row.as_object().cloned().unwrap_or_default());
@@ -348,8 +356,8 @@ impl Row<'_> {
     }
 }
 
-fn text(rows: &[Row<'_>], format: Format, single: bool) -> String {
-    let reports = || rows.iter().map(Row::to_json);
+fn text(rows: &[Row<'_>], format: Format, single: bool, show_secrets: bool) -> String {
+    let reports = || rows.iter().map(|row| row.to_json(show_secrets));
     match format {
         Format::Name => rows
             .iter()

@@ -75,11 +75,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
 
-    /// Replace secrets, users and titles by stand-ins, so that the file can be given away
+    /// Replace every text that is not known to be needed, so that the file can be given away
     ///
-    /// Replaced are the values of environment variables (in projects, patches, the template and live pods, base64
-    /// included), ids of users, and titles of projects and licenses. Equal values get equal stand-ins, numbered in
-    /// the order of the file. Everything else stays: ids of projects and licenses, quotas, operations of patches.
+    /// Each word is replaced by a stand-in of the same form, the same word by the same one everywhere: in the template,
+    /// patches, licenses, settings, projects and live pods, and in JSON and base64 within texts. A host stays a host, an
+    /// IP address an IP address. Left unchanged are structure, names of fields, numbers, quantities, times, ids of
+    /// projects and licenses, and the words and paths of Kubernetes and CoCalc, so the verdicts are the same.
+    /// managedFields are left out. What was replaced is counted on standard error.
     #[arg(long)]
     redact: bool,
 
@@ -125,7 +127,13 @@ pub(super) fn snapshot(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Res
             Ok(out.write_all(statement.as_bytes())?)
         });
     }
-    let taken = take(ui, connection, args)?;
+    let (taken, replaced) = match take(ui, connection, args)? {
+        taken if args.redact => {
+            let (redacted, replaced) = redact(taken);
+            (redacted, Some(replaced))
+        }
+        taken => (taken, None),
+    };
     let secrets = !args.redact && has_secrets(&taken);
     let format = args.output.into();
     put(ui, args.to.as_deref(), &|out| write(&taken, format, out))?;
@@ -138,11 +146,14 @@ pub(super) fn snapshot(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Res
             s(projects),
             s(licenses),
             if secrets {
-                "; it holds values of environment variables, --redact leaves them out"
+                "; it holds values of environment variables, --redact replaces them"
             } else {
                 ""
             }
         ));
+    }
+    if let Some(replaced) = replaced {
+        ui.note(&format!("replaced by stand-ins: {replaced}"));
     }
     Ok(Exit::Done)
 }
@@ -183,7 +194,7 @@ fn take(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Result<Snapshot, C
         all_licenses: args.projects.all,
         licenses,
     });
-    Ok(if args.redact { redact(part) } else { part })
+    Ok(part)
 }
 
 fn has_secrets(snapshot: &Snapshot) -> bool {

@@ -79,6 +79,21 @@ pub fn anywhere(value: &Value) -> Value {
     value
 }
 
+/// [`anywhere`] in a license's quota too, whose patch is JSON in a text: that stays as it is where nothing is masked.
+pub fn quota(quota: &Value) -> Value {
+    let mut masked = anywhere(quota);
+    if let Some(Value::String(patch)) = masked.get_mut("patch")
+        && let Some(shown) = crate::json::parse(patch)
+            .ok()
+            .and_then(|operations| operations.to_value().ok())
+            .map(|operations| (anywhere(&operations), operations))
+            .and_then(|(shown, operations)| (shown != operations).then_some(shown))
+    {
+        *patch = super::json::compact(&shown);
+    }
+    masked
+}
+
 /// The values of secret environment variables of a pod that are long enough to be found in a text.
 pub fn secrets(pod: &Value) -> Vec<String> {
     let mut found = Vec::new();

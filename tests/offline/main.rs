@@ -18,5 +18,6 @@ mod patch_making;
 mod quota;
 mod quota_examples;
 mod quota_properties;
+mod redaction;
 mod render;
 mod snapshot_files;

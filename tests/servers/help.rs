@@ -28,10 +28,6 @@ const NEEDS_MORE: &[(&str, &str)] = &[
         "a kubelet",
     ),
     ("kubectl cocalc snapshot --all --sql |", "a database"),
-    (
-        "kubectl cocalc licenses -f site.yaml f3d76abf -o json | jq -r .quota.patch",
-        "jq",
-    ),
 ];
 
 /// Examples that answer something other than "done", by their first words.
