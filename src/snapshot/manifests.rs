@@ -65,7 +65,7 @@ impl ConfigMap {
         };
         if self.data.is_empty() && self.has_binary_data {
             return Err(error(
-                "it has binaryData only; the template is a text in `data`".to_owned(),
+                "it has nothing but binaryData, and the template is read from data".to_owned(),
             ));
         }
         let found = match (key, &*self.data) {

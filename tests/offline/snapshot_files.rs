@@ -661,7 +661,7 @@ fn the_data_key_of_the_template_is_found_or_asked_for() {
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: project-pod}\nbinaryData: {pod.json: e30=}\n";
     assert_eq!(
         refusal(binary),
-        "1:1: ConfigMap project-pod: it has binaryData only; the template is a text in `data`"
+        "1:1: ConfigMap project-pod: it has nothing but binaryData, and the template is read from data"
     );
 }
 
