@@ -55,6 +55,13 @@ pub fn statement(projects: &Projects, licenses: &BTreeSet<String>) -> String {
              ELSE to_char({column}, {RFC_3339}) END"
         )
     };
+    // A text in a column of type jsonb is written as JSON: else a reader takes it for JSON that is exported as text.
+    let jsonb = |column: &str| {
+        format!("CASE jsonb_typeof({column}) WHEN 'string' THEN to_jsonb({column}::text) ELSE {column} END")
+    };
+    let (upgrades, quota) = (jsonb("upgrades"), jsonb("quota"));
+    let (settings_column, users, site_license) = (jsonb("settings"), jsonb("users"), jsonb("site_license"));
+    let (run_quota, env) = (jsonb("run_quota"), jsonb("env"));
     let (activates, expires, last_used) = (time("activates"), time("expires"), time("last_used"));
     let settings = settings.join(", ");
     format!(
@@ -84,7 +91,7 @@ WITH chosen AS (
            'activates', {activates},
            'expires', {expires},
            'last_used', {last_used},
-           'run_limit', run_limit, 'upgrades', upgrades, 'quota', quota,
+           'run_limit', run_limit, 'upgrades', {upgrades}, 'quota', {quota},
            'managers', array_remove(managers, NULL))::text
   FROM licenses
   UNION ALL
@@ -93,8 +100,8 @@ WITH chosen AS (
   FROM licenses LEFT JOIN running ON running.id = licenses.id::text
   UNION ALL
   SELECT 51, row_number() OVER (ORDER BY project_id), json_build_object('project_id', project_id, 'title', title,
-           'deleted', deleted, 'settings', settings, 'users', users, 'site_license', site_license,
-           'run_quota', run_quota, 'state', state ->> 'state', 'compute_image', compute_image, 'env', env)::text
+           'deleted', deleted, 'settings', {settings_column}, 'users', {users}, 'site_license', {site_license},
+           'run_quota', {run_quota}, 'state', state ->> 'state', 'compute_image', compute_image, 'env', {env})::text
   FROM chosen
 )
 SELECT line

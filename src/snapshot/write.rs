@@ -286,20 +286,30 @@ fn plain(json: &Json, what: impl Fn() -> String) -> Result<Value, WriteError> {
     })
 }
 
+/// A column of type jsonb. One that is a text itself is written as the JSON of that text, since a reader takes a text for
+/// JSON that a tool exported as text.
+fn jsonb(json: &Json, what: impl Fn() -> String) -> Result<Value, WriteError> {
+    let value = plain(json, what)?;
+    Ok(match value {
+        Value::String(_) => Value::from(value.to_string()),
+        value => value,
+    })
+}
+
 fn project(row: &Project) -> Result<Value, WriteError> {
     let mut columns = Map::new();
     columns.insert("project_id".to_owned(), Value::from(&*row.project_id));
     if !row.title.is_empty() {
         columns.insert("title".to_owned(), Value::from(&*row.title));
     }
-    let jsonb: [(&str, &Column); 5] = [
+    let columns_of_jsonb: [(&str, &Column); 5] = [
         ("settings", &row.settings),
         ("users", &row.users),
         ("site_license", &row.site_license),
         ("run_quota", &row.run_quota),
         ("env", &row.env),
     ];
-    for (name, column) in jsonb {
+    for (name, column) in columns_of_jsonb {
         if column.text() == "null" {
             continue;
         }
@@ -308,7 +318,7 @@ fn project(row: &Project) -> Result<Value, WriteError> {
             what: what(),
             why: "is no JSON",
         })?;
-        columns.insert(name.to_owned(), plain(&json, what)?);
+        columns.insert(name.to_owned(), jsonb(&json, what)?);
     }
     if let Some(state) = &row.state {
         columns.insert("state".to_owned(), serde_json::json!({"state": state}));
@@ -344,7 +354,7 @@ fn license(row: &License) -> Result<Value, WriteError> {
     for (name, value) in [("upgrades", &row.upgrades), ("quota", &row.quota)] {
         if !value.is_null() {
             let what = || format!("license {}: column {name}", row.id);
-            columns.insert(name.to_owned(), plain(value, what)?);
+            columns.insert(name.to_owned(), jsonb(value, what)?);
         }
     }
     if !row.managers.is_empty() {

@@ -261,6 +261,10 @@ fn row_of_project(random: &mut Random, n: u32, nul: bool) -> Value {
     } else {
         map(random, nul, 1)
     };
+    // A column that is a text itself is written as JSON.
+    if env.is_string() {
+        env = json!(env.to_string());
+    }
     if let (Some(env), true) = (env.as_object_mut(), random.one_in(6)) {
         env.insert("LARGE".to_owned(), json!(TOO_LARGE));
     }

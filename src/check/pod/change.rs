@@ -141,7 +141,7 @@ fn mounts(
 /// What a mount's volume is made of, but for its name.
 fn contents<'v>(volumes: &HashMap<&str, At<'v>>, mount: &At<'_>) -> Vec<(&'v str, &'v Value)> {
     let volume = volumes.get(mount.get("name").text());
-    let fields = volume.into_iter().flat_map(|volume| volume.entries());
+    let fields = volume.into_iter().flat_map(At::entries);
     fields
         .filter(|(name, _)| *name != "name")
         .map(|(name, at)| (name, at.value()))

@@ -2,6 +2,7 @@
 //! field that is `null`, never makes a file unusable.
 
 use std::{
+    collections::HashSet,
     io,
     path::{MAIN_SEPARATOR, Path, PathBuf},
 };
@@ -112,11 +113,11 @@ impl Kubeconfig {
                 Some(Value::Array(named)) => named,
                 Some(_) => return Err(wrong(format!("{list} is not a list")).into()),
             };
-            entries.extend(
-                named
-                    .into_iter()
-                    .filter_map(|named| Entry::new(named, kind, path)),
-            );
+            let mut names: HashSet<String> = entries.iter().map(|entry| entry.name.clone()).collect();
+            let read = named
+                .into_iter()
+                .filter_map(|named| Entry::new(named, kind, path));
+            entries.extend(read.filter(|entry| names.insert(entry.name.clone())));
         }
         Ok(true)
     }
