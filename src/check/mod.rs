@@ -5,6 +5,7 @@
 pub mod meant;
 pub mod operations;
 pub mod pod;
+mod review;
 pub mod rules;
 
 use std::{
@@ -15,12 +16,14 @@ use std::{
 
 use crate::{
     json::{JsString, Json},
-    json_patch::{Gate, Key, Options, Reason as DropReason},
+    json_patch::{Gate, Key, Reason as DropReason},
     output::escape,
     pipeline::{
         Judged, Known, Rendered, STAND_IN, Site, Subject, licenses::State, quota::Reason, template::Prepared,
     },
 };
+
+pub use review::{InFile, Located, Place, blame_text, review};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +55,8 @@ pub struct Finding {
     pub severity: Severity,
     /// A sentence without the project's name: the same for all projects that it is true of.
     pub message: String,
+    /// The license that it is about, if it is about one.
+    pub license: Option<String>,
 }
 
 impl Finding {
@@ -60,7 +65,15 @@ impl Finding {
             rule,
             severity,
             message: message.into(),
+            license: None,
         }
+    }
+
+    /// The same about this license.
+    #[must_use]
+    pub(crate) fn about(mut self, license: &str) -> Self {
+        self.license = Some(license.to_owned());
+        self
     }
 }
 
@@ -126,46 +139,6 @@ impl Told {
             .insert(Arc::as_ptr(judged), (judged.clone(), findings.clone()));
         findings
     }
-}
-
-/// What operations and pod look like to a careful reader: warnings and errors only, each with its place.
-pub fn review(site: &Site, rendered: &Rendered) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let options = Options {
-        validate: site.assumptions().validate_operation,
-    };
-    for found in operations::operation_findings(rendered, options) {
-        let Some(patch) = rendered.patches.get(found.patch) else {
-            continue;
-        };
-        let count = patch.operations().len();
-        let name = license_name(&patch.title, &patch.license);
-        let message = format!(
-            "{name}, operation {} of {count}: {}",
-            found.operation + 1,
-            found.finding.message
-        );
-        findings.push(Finding {
-            message,
-            ..found.finding
-        });
-    }
-    if let (Ok(before), Ok(after)) = (rendered.unpatched.to_value(), rendered.pod.to_value()) {
-        for found in pod::check_pod(&after)
-            .into_iter()
-            .chain(pod::check_change(&before, &after))
-        {
-            let message = at_place(&found.field, &found.finding.message);
-            findings.push(Finding {
-                message,
-                ..found.finding
-            });
-        }
-    }
-    // That an operation does nothing is told of every project.
-    findings
-        .retain(|finding| finding.severity > Severity::Note && finding.rule != operations::WITHOUT_EFFECT);
-    findings
 }
 
 fn other_findings(site: &Site, subject: Subject<'_>, rendered: &Rendered, findings: &mut Vec<Finding>) {
@@ -243,9 +216,9 @@ fn not_a_pod(rendered: &Rendered, findings: &mut Vec<Finding>) {
 }
 
 /// Whether CoCalc would drop the patch that is under review.
-pub fn candidate_is_dropped(findings: &[Finding]) -> bool {
+pub fn candidate_is_dropped<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> bool {
     findings
-        .iter()
+        .into_iter()
         .any(|finding| finding.rule == "patch-dropped" && finding.severity == Severity::Error)
 }
 
@@ -276,11 +249,14 @@ fn candidate_not_applied(site: &Site, judged: &Judged, findings: &mut Vec<Findin
         _ if judged.computed.quota.dedicated_vm.truthy() => "a dedicated VM is active".to_owned(),
         _ => "CoCalc takes no patch from its license".to_owned(),
     };
-    findings.push(Finding::new(
-        "candidate-not-applied",
-        Severity::Warning,
-        format!("the patch {} is not applied: {why}", escape::line(&patch.label)),
-    ));
+    findings.push(
+        Finding::new(
+            "candidate-not-applied",
+            Severity::Warning,
+            format!("the patch {} is not applied: {why}", escape::line(&patch.label)),
+        )
+        .about(id),
+    );
 }
 
 /// Licenses that do nothing, or not what their holder expects.
@@ -309,15 +285,18 @@ fn license_states(site: &Site, judged: &Judged, findings: &mut Vec<Finding>) {
             State::NotAUuid => ("license-not-a-uuid", Severity::Warning),
             State::Ineffective => ("license-ineffective", Severity::Warning),
         };
-        findings.push(Finding::new(
-            rule,
-            severity,
-            match verdict.state {
-                State::NotAUuid => format!("{name}: {verdict}"),
-                State::Orphan => format!("{name} is an orphan: {verdict}"),
-                state => format!("{name} is {}: {verdict}", state.as_str()),
-            },
-        ));
+        findings.push(
+            Finding::new(
+                rule,
+                severity,
+                match verdict.state {
+                    State::NotAUuid => format!("{name}: {verdict}"),
+                    State::Orphan => format!("{name} is an orphan: {verdict}"),
+                    state => format!("{name} is {}: {verdict}", state.as_str()),
+                },
+            )
+            .about(&id),
+        );
     }
     let told: HashSet<&JsString> = judged
         .verdicts
@@ -353,7 +332,7 @@ fn license_states(site: &Site, judged: &Judged, findings: &mut Vec<Finding>) {
                     "{name} adds nothing to the quota: its hosting class (always running, member, idle timeout) \
                      differs from the one that won{but}"
                 ),
-            ));
+            ).about(&id));
         }
     }
 }
@@ -413,11 +392,14 @@ fn lost_patches(site: &Site, judged: &Judged) -> Vec<Finding> {
         } else {
             continue;
         };
-        findings.push(Finding::new(
-            rule,
-            Severity::Warning,
-            format!("the patch of {name} is lost: {why}"),
-        ));
+        findings.push(
+            Finding::new(
+                rule,
+                Severity::Warning,
+                format!("the patch of {name} is lost: {why}"),
+            )
+            .about(&id),
+        );
     }
     findings
 }
@@ -466,7 +448,7 @@ fn patch_dropped(site: &Site, id: &str, reason: &DropReason) -> Finding {
     };
     let name = license_name(site.license(id).map_or("", |license| &license.title), id);
     let message = format!("CoCalc drops the whole patch of {name} in silence: {reason}");
-    Finding::new("patch-dropped", severity, message)
+    Finding::new("patch-dropped", severity, message).about(id)
 }
 
 fn quota_without_a_place(rendered: &Rendered, findings: &mut Vec<Finding>) {

@@ -119,25 +119,29 @@ pub(super) fn without_effect(rendered: &Rendered) -> Vec<Finding> {
         let operations = patch.operations();
         for (i, (operation, effect)) in operations.iter().zip(&patch.effects).enumerate() {
             if *effect == Effect::Nothing {
-                findings.push(Finding::new(
-                    WITHOUT_EFFECT,
-                    Severity::Warning,
-                    format!(
-                        "{}: operation {} of {} does nothing: {} {}",
-                        license_name(&patch.title, &patch.license),
-                        i + 1,
-                        operations.len(),
-                        operation.op(),
-                        operation.path(),
-                    ),
-                ));
+                findings.push(
+                    Finding::new(
+                        WITHOUT_EFFECT,
+                        Severity::Warning,
+                        format!(
+                            "{}: operation {} of {} does nothing: {} {}",
+                            license_name(&patch.title, &patch.license),
+                            i + 1,
+                            operations.len(),
+                            operation.op(),
+                            operation.path(),
+                        ),
+                    )
+                    .about(&patch.license),
+                );
             }
         }
     }
     findings
 }
 
-pub(super) const WITHOUT_EFFECT: &str = "operation-without-effect";
+/// An operation that CoCalc accepts and that does nothing.
+pub const WITHOUT_EFFECT: &str = "operation-without-effect";
 /// How a suggestion begins, which is given once.
 const DID_YOU_MEAN: &str = "did you mean ";
 

@@ -590,7 +590,7 @@ const RULES: &[Rule] = &[
         "pod-unknown-field",
         Severity::Error,
         Subject::Pod,
-        "Kubernetes knows no such field; with strict validation the pod is refused, else the field is dropped.",
+        "Kubernetes knows no such field and drops it; with strict validation the pod is refused.",
         "nodeSelecter: {}",
     ),
     rule_of(
@@ -861,7 +861,7 @@ const RULES: &[Rule] = &[
     ),
     rule_of(
         "project-identity",
-        Severity::Warning,
+        Severity::Error,
         Subject::Change,
         "A patch changes the name or a label by which CoCalc finds the pod.",
         r#"{"op":"replace","path":"/metadata/labels/run","value":"x"}"#,

@@ -6,11 +6,12 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
 use crate::{
-    check::{self, Finding, Severity, Told},
+    check::{self, Finding, InFile, Located, Severity, Told},
     cluster::{RequestError, Session, Validation},
     dry_run::{
-        self, Memory, Outcome, Question,
-        concerns::{Concern, Concerns},
+        self, Existing, Memory, Outcome, Question,
+        concerns::Concerns,
+        findings::{dropped, is_refused, lost},
         report::{cocalc_error, report, unasked},
         text::{Cause, Line, LineKind, Teller},
     },
@@ -21,6 +22,7 @@ use crate::{
         ui::{Output, Progress, Ui},
         yaml,
     },
+    patch_diff::as_operations,
     pipeline::{Rendered, STAND_IN, Site, Subject},
     snapshot::OnPatchError,
 };
@@ -31,7 +33,7 @@ use super::{
     connection::ConnectionArgs,
     database::Need,
     render::failure_text,
-    report::{FailOn, Report},
+    report::{FailOn, Placed, Report},
     select::ProjectArgs,
     sources::{SourceArgs, WhatIfArgs, no_template, site},
 };
@@ -42,7 +44,9 @@ use super::{
 /// nothing. A refusal is shown in kubectl's words, then traced back to the license and operation, the placeholder, the
 /// value of the quota or the field of the template that caused it. Guilt is proved by asking again without the
 /// operation in question; since each layer of the server hides the next, one run goes on until all that is wrong is
-/// known. What is accepted but would never run (a missing claim, no node that fits) is found by GET requests.
+/// known. The server is asked as CoCalc asks it: it drops a field that no Pod has. An accepted pod that lost a field,
+/// that CoCalc would lose, or that may not run (a missing claim, no node that fits; found by GET requests) is told as
+/// such.
 ///
 /// Exit codes: 0 accepted; 1 refused, CoCalc itself cannot make the pod, or --fail-on; 2 wrong usage or input, or the
 /// server could not be asked.
@@ -79,10 +83,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
     report: Option<ReportFormat>,
 
-    /// What the server does with fields that it does not know: strict (refuse), warn, ignore
-    #[arg(long, value_name = "HOW", default_value = "strict", num_args = 0..=1, require_equals = false,
+    /// What the server does with unknown fields: strict (refuse), warn, ignore; by default what CoCalc gets
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = false,
           default_missing_value = "strict", hide_possible_values = true)]
-    validate: Validate,
+    validate: Option<Validate>,
 
     /// Ask at most so many times about one project
     #[arg(long, value_name = "COUNT", default_value = "16", value_parser = at_least_one)]
@@ -96,7 +100,7 @@ pub(super) struct Args {
     #[arg(long)]
     no_lookup: bool,
 
-    /// Leave out what is accepted
+    /// Leave out the pods that are accepted and fine
     #[arg(short, long)]
     quiet: bool,
 
@@ -159,19 +163,30 @@ enum Answer {
     NotMade {
         error: Value,
         text: String,
-        findings: Vec<Finding>,
+        findings: Vec<Placed>,
+        /// The same for `--report`.
+        entries: Vec<Value>,
     },
     /// The server was asked.
     Asked(Box<Asked>),
 }
 
+#[derive(Default)]
 struct Asked {
     /// That a patch fails, where the pod is sent nevertheless.
     sent_all_the_same: Option<String>,
     outcome: Outcome,
-    concerns: Vec<Concern>,
+    existing: Option<Existing>,
+    /// What will keep it from running, told with who is to blame.
+    concerns: Vec<Placed>,
     notes: Vec<String>,
-    findings: Vec<Finding>,
+    findings: Vec<Placed>,
+    /// The findings that the server's refusal tells already.
+    refused: Vec<Finding>,
+    /// The fields by which CoCalc would have found the pod, if it would lose it.
+    lost: Vec<String>,
+    /// The fields that the server drops.
+    dropped: Vec<String>,
     /// For `--report`.
     report: Option<Value>,
     /// The whole story, for one project.
@@ -259,6 +274,7 @@ async fn all(
         memory: &memory,
         told: &told,
         concerns: &concerns,
+        in_file: InFile::of(site),
     };
     let answers = stream::iter(subjects).map(|subject| {
         let context = &context;
@@ -294,6 +310,7 @@ struct Context<'a> {
     memory: &'a RefCell<Memory>,
     told: &'a RefCell<Told>,
     concerns: &'a Concerns,
+    in_file: InFile,
 }
 
 impl Context<'_> {
@@ -302,17 +319,31 @@ impl Context<'_> {
             Ok(rendered) => rendered,
             Err(error) => return Answer::Error(error.to_string()),
         };
-        let findings = self.told.borrow_mut().findings(self.site, subject, &rendered);
+        let mut all = self.told.borrow_mut().all(self.site, subject, &rendered);
+        if let (Some(candidate), Ok(pod)) = (&self.site.what_if().patch, rendered.pod.to_value()) {
+            all.extend(as_operations(&pod, candidate).map(Located::from));
+        }
+        let not_made = |text: String, error: Value, all: Vec<Located>| {
+            let findings = all.iter().map(|found| self.placed(found, &rendered)).collect();
+            let entries = if self.args.report.is_some() {
+                let explained = Explained::new(self.site, &rendered);
+                all.iter().map(|found| found.to_json(&explained)).collect()
+            } else {
+                Vec::new()
+            };
+            Answer::NotMade {
+                error,
+                text,
+                findings,
+                entries,
+            }
+        };
         let mut sent_all_the_same = None;
         if let Some(failure) = &rendered.failure {
             let text = failure_text(&rendered, failure);
             let how = match self.site.assumptions().on_patch_error {
                 OnPatchError::Abort => {
-                    return Answer::NotMade {
-                        text,
-                        error: cocalc_error(&rendered).unwrap_or_default(),
-                        findings,
-                    };
+                    return not_made(text, cocalc_error(&rendered).unwrap_or_default(), all);
                 }
                 OnPatchError::Unpatched => "without patches",
                 OnPatchError::Half => "half-patched",
@@ -324,69 +355,77 @@ impl Context<'_> {
         let pod = match rendered.pod.to_value() {
             Ok(pod) => pod,
             Err(error) => {
-                return Answer::NotMade {
-                    text: format!("the patched pod cannot be sent: {error}"),
-                    error: json!({"message": error.to_string()}),
-                    findings,
-                };
+                let text = format!("the patched pod cannot be sent: {error}");
+                return not_made(text, json!({"message": error.to_string()}), all);
             }
         };
-        let mut asked = self.ask(&rendered, &pod, findings).await;
+        let mut asked = self.ask(&rendered, &pod, all).await;
         asked.sent_all_the_same = sent_all_the_same;
         Answer::Asked(Box::new(asked))
     }
 
-    async fn ask(&self, rendered: &Rendered, pod: &Value, findings: Vec<Finding>) -> Asked {
+    fn placed(&self, found: &Located, rendered: &Rendered) -> Placed {
+        let place = self.in_file.place(found, rendered).map(str::to_owned);
+        (place, found.told(rendered))
+    }
+
+    async fn ask(&self, rendered: &Rendered, pod: &Value, all: Vec<Located>) -> Asked {
         let args = self.args;
+        let assumed = self.site.assumptions().field_validation;
+        let validation = args.validate.map_or_else(|| assumed.into(), Validation::from);
         let question = Question {
             site: self.site,
             rendered,
-            validation: args.validate.into(),
+            validation,
             max_requests: args.max_requests,
             want_pod: matches!(args.output, Some(Format::Yaml | Format::Json)),
         };
         let outcome = dry_run::ask(self.session, question, self.memory).await;
         let namespace = self.session.namespace();
-        let (concerns, notes) = if outcome.accepted == Some(true) && !args.no_lookup {
-            let looked = self
-                .concerns
-                .of(self.session, namespace, self.site, rendered, pod);
-            looked.await
-        } else {
-            (Vec::new(), Vec::new())
-        };
-        let mut asked = Asked {
-            sent_all_the_same: None,
-            outcome,
-            concerns,
-            notes,
-            findings,
-            report: None,
-            lines: Vec::new(),
-            causes: Vec::new(),
-        };
-        let refused = asked.outcome.accepted == Some(false);
-        if args.report.is_none() && !refused {
-            return asked;
+        let mut asked = Asked::default();
+        if outcome.exists {
+            asked.existing = Some(Existing::of(self.session, namespace, pod).await);
         }
-        let explained = Explained::new(self.site, rendered);
+        let mut concerns = Vec::new();
+        if outcome.accepted == Some(true) && !args.no_lookup {
+            (concerns, asked.notes) = self
+                .concerns
+                .of(self.session, namespace, self.site, rendered, pod)
+                .await;
+        }
+        let all = dry_run::findings::findings(all, rendered, validation, &outcome);
+        let (refused, others): (Vec<&Located>, Vec<&Located>) =
+            all.iter().partition(|found| is_refused(&outcome, found));
+        asked.refused = refused.iter().map(|found| found.told(rendered)).collect();
+        asked.findings = others.iter().map(|found| self.placed(found, rendered)).collect();
+        asked.concerns = concerns
+            .iter()
+            .map(|concern| (None, concern.told(rendered)))
+            .collect();
+        asked.lost = lost(&all).map(|found| found.field().to_owned()).collect();
+        let dropped = outcome.warnings.iter().filter_map(|text| dropped(text));
+        asked.dropped = dropped.map(str::to_owned).collect();
         if args.report.is_some() {
-            let told = dry_run::report::Told {
+            let explained = Explained::new(self.site, rendered);
+            asked.report = Some(report(&dry_run::report::Told {
                 rendered,
                 explained: &explained,
-                outcome: &asked.outcome,
-                concerns: &asked.concerns,
-            };
-            asked.report = Some(report(&told));
-        } else {
+                outcome: &outcome,
+                existing: asked.existing.as_ref(),
+                concerns: &concerns,
+                findings: &all,
+            }));
+        } else if outcome.accepted == Some(false) {
+            let explained = Explained::new(self.site, rendered);
             let teller = Teller {
                 rendered,
                 explained: &explained,
                 namespace,
                 max_requests: args.max_requests,
+                findings: &all,
             };
             if self.many {
-                let causes = teller.causes(&asked.outcome);
+                let causes = teller.causes(&outcome);
                 let told = causes.into_iter().flat_map(|(cause, problems)| {
                     problems.into_iter().map(move |problem| (cause.clone(), problem))
                 });
@@ -394,16 +433,50 @@ impl Context<'_> {
                     .map(|(cause, problem)| (cause, teller.short(problem), teller.words(problem)))
                     .collect();
             } else {
-                asked.lines = teller.refused(&asked.outcome);
+                asked.lines = teller.refused(&outcome);
             }
         }
+        asked.outcome = outcome;
         asked
+    }
+}
+
+impl Asked {
+    /// kubectl's word, unless there is such a pod already or something is not fine.
+    fn accepted_text(&self, but: Option<&str>) -> String {
+        let but = but.unwrap_or_default();
+        match &self.existing {
+            Some(existing) => format!("accepted (server dry run; {existing}){but}"),
+            None if but.is_empty() => "created (server dry run)".to_owned(),
+            None => format!("accepted (server dry run){but}"),
+        }
+    }
+
+    /// What is not fine with an accepted pod.
+    fn but(&self) -> Option<String> {
+        let mut all = Vec::new();
+        if !self.lost.is_empty() {
+            all.push(format!("CoCalc would lose it: {}", self.lost.join(", ")));
+        }
+        if !self.dropped.is_empty() {
+            all.push(format!("the server drops {}", self.dropped.join(", ")));
+        }
+        if !self.concerns.is_empty() {
+            all.push("it may not run".to_owned());
+        }
+        (!all.is_empty()).then(|| escape::line(&format!(", but {}", all.join("; "))).into_owned())
     }
 }
 
 #[derive(Default)]
 struct Counts {
     accepted: usize,
+    /// Of the accepted: those that CoCalc would lose.
+    lost: usize,
+    /// Of the accepted: those that have a field which the server drops.
+    dropped: usize,
+    /// Of the accepted: those that may not run.
+    not_running: usize,
     refused: usize,
     not_made: usize,
     not_asked: usize,
@@ -473,7 +546,7 @@ impl Run<'_> {
                 self.count.not_asked += 1;
                 self.exit = self.exit.worst(Exit::Usage);
                 if self.args.report.is_some() {
-                    return self.print_report(&unasked(id, "error", &Value::from(error)));
+                    return self.print_report(&unasked(id, &[], "error", &Value::from(error)));
                 }
                 self.report.error(id, error);
             }
@@ -481,13 +554,14 @@ impl Run<'_> {
                 error,
                 text,
                 findings,
+                entries,
             } => {
                 self.count.not_made += 1;
                 self.refused = true;
                 self.exit = self.exit.worst(Exit::No);
-                self.report.add(id, findings);
+                self.tell(id, findings);
                 if self.args.report.is_some() {
-                    return self.print_report(&unasked(id, "cocalc_error", &error));
+                    return self.print_report(&unasked(id, &entries, "cocalc_error", &error));
                 }
                 if self.many && self.args.output.is_none() {
                     self.out
@@ -507,26 +581,26 @@ impl Run<'_> {
         if let Some(error) = &asked.sent_all_the_same {
             self.report.error(id, error.clone());
         }
-        if check::candidate_is_dropped(&asked.findings) {
+        if check::candidate_is_dropped(asked.findings.iter().map(|(_, finding)| finding)) {
             self.refused = true;
             self.exit = self.exit.worst(Exit::No);
         }
-        self.report.add(id, asked.findings.clone());
-        for concern in &asked.concerns {
-            self.worst = self.worst.max(Some(Concern::SEVERITY));
-            if asked.report.is_some() {
-                continue;
-            }
-            self.report.add(
-                id,
-                vec![Finding::new(
-                    "concern",
-                    Concern::SEVERITY,
-                    check::at_place(&concern.field, &concern.message),
-                )],
-            );
-        }
+        self.tell(id, asked.findings.clone());
+        self.tell(id, asked.concerns.clone());
+        self.worst = self
+            .worst
+            .max(asked.refused.iter().map(|found| found.severity).max());
         Ok(())
+    }
+
+    /// Prints findings, unless the report holds them, and keeps the worst.
+    fn tell(&mut self, id: &str, findings: Vec<Placed>) {
+        for (place, finding) in findings {
+            self.worst = self.worst.max(Some(finding.severity));
+            if self.args.report.is_none() {
+                self.report.add_at(id, place.as_deref(), finding);
+            }
+        }
     }
 
     fn verdict(&mut self, id: &str, asked: &Asked) -> Result<(), CommandError> {
@@ -536,7 +610,12 @@ impl Run<'_> {
                 self.count.not_asked += 1;
                 self.exit = self.exit.worst(Exit::Usage);
             }
-            (Some(true), None) => self.count.accepted += 1,
+            (Some(true), None) => {
+                self.count.accepted += 1;
+                self.count.lost += usize::from(!asked.lost.is_empty());
+                self.count.dropped += usize::from(!asked.dropped.is_empty());
+                self.count.not_running += usize::from(!asked.concerns.is_empty());
+            }
             (Some(false), None) => {
                 self.count.refused += 1;
                 self.refused = true;
@@ -549,7 +628,7 @@ impl Run<'_> {
             }
             return Ok(());
         }
-        for warning in &outcome.warnings {
+        for warning in outcome.warnings.iter().filter(|text| dropped(text).is_none()) {
             if !self.warnings.contains(warning) {
                 self.ui.server_warning(warning);
                 self.warnings.push(warning.clone());
@@ -570,7 +649,7 @@ impl Run<'_> {
             return Ok(());
         }
         if outcome.accepted == Some(true) {
-            return self.accepted(id, outcome);
+            return self.accepted(id, asked);
         }
         if self.many {
             self.refused_of_many(id, asked)
@@ -586,15 +665,15 @@ impl Run<'_> {
         }
     }
 
-    fn accepted(&mut self, id: &str, outcome: &Outcome) -> Result<(), CommandError> {
-        match (self.args.output, &outcome.pod) {
-            (None, _) if self.args.quiet => {}
-            (None, _) if outcome.running => self.out.text(&format!(
-                "pod/project-{id} accepted (server dry run; it is running now)\n"
-            ))?,
-            (None, _) => self
-                .out
-                .text(&format!("pod/project-{id} created (server dry run)\n"))?,
+    fn accepted(&mut self, id: &str, asked: &Asked) -> Result<(), CommandError> {
+        match (self.args.output, &asked.outcome.pod) {
+            (None, _) => {
+                let but = asked.but();
+                if but.is_some() || !self.args.quiet {
+                    let verdict = asked.accepted_text(but.as_deref());
+                    self.out.text(&format!("pod/project-{id} {verdict}\n"))?;
+                }
+            }
             (Some(Format::Name), _) => self.out.text(&format!("pod/project-{id}\n"))?,
             (Some(format), Some(pod)) => {
                 let pod = without_managed_fields(pod);
@@ -709,6 +788,9 @@ impl Run<'_> {
         if self.many && self.args.report.is_none() {
             let Counts {
                 accepted,
+                lost,
+                dropped,
+                not_running,
                 refused,
                 not_made,
                 not_asked,
@@ -720,6 +802,19 @@ impl Run<'_> {
             );
             if not_asked > 0 {
                 text.push_str(&format!(", {not_asked} not asked"));
+            }
+            let but = [
+                (lost, "CoCalc would lose"),
+                (dropped, "with fields that the server drops"),
+                (not_running, "may not run"),
+            ];
+            let but: Vec<String> = but
+                .iter()
+                .filter(|(count, _)| *count > 0)
+                .map(|(count, what)| format!("{count} {what}"))
+                .collect();
+            if !but.is_empty() {
+                text.push_str(&format!("; of the accepted {}", but.join(", ")));
             }
             self.ui.plain(&text);
         }

@@ -17,8 +17,8 @@ use crate::{
     },
     json::Json,
     json_patch::{
-        Document, Effect, Gate, Instead, Operation, Options, Reason, Stamp, Unsendable, apply, strict,
-        strict_in_place, strict_text,
+        Document, Effect, Gate, Operation, Options, Stamp, Unsendable, apply, strict, strict_in_place,
+        strict_text,
     },
     output::{
         diff::{self, Documents, Side},
@@ -392,7 +392,7 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comp
         report.rfc6902 = Some(verdict);
     }
     report.fails = comparison.failure.is_some();
-    comparison.dropped_at = dropped_at(patch);
+    comparison.dropped_at = patch.dropped_at();
     let to_check = PatchToCheck {
         license: &patch.label,
         operations: &operations,
@@ -404,7 +404,7 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comp
         .map(|found| (found.operation, found.finding))
         .collect();
     if !report.findings.is_empty() {
-        report.places = places(patch);
+        report.places = patch.places();
     }
     report.operations = operations.into_iter().zip(applied.effects).collect();
     if comparison.after.get("kind").and_then(Value::as_str) == Some("Pod") {
@@ -412,7 +412,7 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comp
     }
     comparison
         .findings
-        .extend(as_operations(&comparison.before, patch));
+        .extend(patch_diff::as_operations(&comparison.before, patch));
     if let Some(reason) = &report.dropped {
         comparison.findings.push(Finding::new(
             "patch-dropped",
@@ -860,9 +860,9 @@ impl Comparison {
         if let Some(candidate) = &site.what_if().patch
             && let Ok(pod) = rendered.pod.to_value()
         {
-            self.findings.extend(as_operations(&pod, candidate));
+            self.findings.extend(patch_diff::as_operations(&pod, candidate));
         }
-        self.dropped_at = site.what_if().patch.as_ref().and_then(dropped_at);
+        self.dropped_at = site.what_if().patch.as_ref().and_then(PatchText::dropped_at);
         if let Some(candidate) = &site.what_if().patch
             && let Some(report) = self
                 .patches
@@ -870,7 +870,7 @@ impl Comparison {
                 .find(|p| Some(&*p.license) == site.what_if().candidate_license())
             && !report.findings.is_empty()
         {
-            report.places = places(candidate);
+            report.places = candidate.places();
         }
         if let Some(failure) = &rendered.failure {
             if let Some(report) = failure.patch.and_then(|patch| self.patches.get_mut(patch)) {
@@ -941,9 +941,7 @@ impl Comparison {
             let mut rest = patch.findings.iter().peekable();
             let operation = |(i, (operation, effect)): (usize, &(Operation, Effect))| {
                 let own = std::iter::from_fn(|| rest.next_if(|(at, _)| *at == i));
-                let findings: Vec<Value> = own
-                    .map(|(_, finding)| Value::Object(finding_json(finding)))
-                    .collect();
+                let findings: Vec<Value> = own.map(|(_, finding)| Value::Object(finding.to_json())).collect();
                 json!({"op": operation.op(), "path": operation.path(), "effect": effect.as_str(), "findings": findings})
             };
             patch.operations.iter().enumerate().map(operation).collect()
@@ -994,7 +992,7 @@ impl Comparison {
             }
         }
         let about_pod = self.pod_findings.iter().map(|(found, blame)| {
-            let mut map = finding_json(&found.finding);
+            let mut map = found.finding.to_json();
             map.insert("path".to_owned(), json!(provenance::pointer(&found.path)));
             map.insert("field".to_owned(), json!(found.field));
             map.insert("blame".to_owned(), Value::from(blame.clone()));
@@ -1003,7 +1001,7 @@ impl Comparison {
         let others = self
             .findings
             .iter()
-            .map(|finding| Value::Object(finding_json(finding)));
+            .map(|finding| Value::Object(finding.to_json()));
         let findings: Vec<Value> = about_pod.chain(others).collect();
         let patch = match &self.made {
             Some(Ok(made)) if show_secrets => Value::from(made.operations.clone()),
@@ -1277,39 +1275,6 @@ fn blamed(blame: &[Value]) -> String {
     }
 }
 
-fn finding_json(finding: &Finding) -> Map<String, Value> {
-    let members = [
-        ("rule", Value::from(finding.rule)),
-        ("severity", Value::from(finding.severity.to_string())),
-        ("message", Value::from(finding.message.as_str())),
-    ];
-    members
-        .map(|(name, value)| (name.to_owned(), value))
-        .into_iter()
-        .collect()
-}
-
-/// Where the operations of a patch stand in its file: `FILE:LINE:COL`, of YAML the file alone.
-fn places(patch: &PatchText) -> Vec<String> {
-    let Some(file) = &patch.file else {
-        return Vec::new();
-    };
-    let count = || {
-        crate::json::parse(&patch.text)
-            .ok()
-            .and_then(|json| Some(json.as_list()?.len()))
-            .unwrap_or(0)
-    };
-    if patch.converted {
-        return vec![file.clone(); count()];
-    }
-    let places = crate::json::element_places(&patch.text);
-    places
-        .into_iter()
-        .map(|(line, column)| format!("{file}:{line}:{column}"))
-        .collect()
-}
-
 /// The text of a license's patch that CoCalc's check drops; of a patch that is stored as JSON, its JSON.
 fn dropped_text(site: &Site, rendered: &Rendered, license: &str) -> Option<String> {
     if let Some(candidate) = &site.what_if().patch
@@ -1324,44 +1289,6 @@ fn dropped_text(site: &Site, rendered: &Rendered, license: &str) -> Option<Strin
         Json::String(text) => text.to_string_lossy(),
         other => other.stringify(),
     })
-}
-
-/// What a merge patch, given in place of a JSON Patch, would be as one.
-fn as_operations(document: &Value, patch: &PatchText) -> Option<Finding> {
-    let merge = crate::json::parse(&patch.text).ok()?;
-    if Instead::of_value(&merge) != Instead::MergePatch {
-        return None;
-    }
-    let after = patch_diff::merged(document, &merge.to_value().ok()?);
-    let made = patch_diff::make(&Request {
-        before: document,
-        after: &after,
-        base: None,
-        guards: true,
-    });
-    let operations = mask::anywhere(&Value::from(made.ok()?.operations));
-    let operations = patch_diff::text(operations.as_array()?, false);
-    Some(Finding::new(
-        "merge-patch",
-        Severity::Note,
-        format!(
-            "{} is a merge patch; as a JSON Patch it is {operations}",
-            patch.label
-        ),
-    ))
-}
-
-/// Where in its file a patch breaks CoCalc's check, if it does.
-fn dropped_at(patch: &PatchText) -> Option<String> {
-    let file = patch.file.as_ref()?;
-    match crate::json_patch::gate(&patch.text) {
-        Gate::Dropped(Reason::NotJson(error, _)) if !patch.converted => {
-            Some(format!("{file}:{}:{}", error.line, error.column))
-        }
-        Gate::Dropped(Reason::Operation { index, .. }) => places(patch).get(index).cloned(),
-        Gate::Dropped(_) => Some(file.clone()),
-        _ => None,
-    }
 }
 
 /// The table of rules.

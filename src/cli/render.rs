@@ -5,7 +5,7 @@ use std::io::Write as _;
 use serde_json::Value;
 
 use crate::{
-    check::{self, Finding, Told},
+    check::{self, InFile, Located, Severity, Told},
     json_patch::Unsendable,
     output::{YAML_DOCUMENT_SEPARATOR, explain::Explained, json as json_output, kyaml, ui::Ui, yaml},
     pipeline::{Failure, Rendered, Site, Subject},
@@ -17,7 +17,7 @@ use super::{
     cluster::Purpose,
     connection::ConnectionArgs,
     database::Need,
-    report::{FailOn, Report},
+    report::{FailOn, Placed, Report},
     select::ProjectArgs,
     sources::{SourceArgs, WhatIfArgs, no_template, site},
 };
@@ -96,7 +96,7 @@ struct Answer {
     project_id: String,
     /// What goes to stdout, if there is a pod.
     text: Vec<u8>,
-    findings: Vec<Finding>,
+    findings: Vec<Placed>,
     /// Why there is no pod, or that a patch failed.
     errors: Vec<String>,
     exit: Exit,
@@ -129,6 +129,7 @@ pub(super) fn render(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Resul
     };
     let selection = args.projects.select(ui, &sources, &ids)?;
     let many = selection.many;
+    let in_file = InFile::of(&site);
     let mut report = Report::new(ui, many);
     report.for_all(&check::template_findings(template));
     let mut out = ui.stdout();
@@ -139,7 +140,7 @@ pub(super) fn render(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Resul
         ui,
         &site,
         Told::default,
-        |site, told, subject| answer(site, subject, args, many, told),
+        |site, told, subject| answer(site, subject, args, many, told, &in_file),
         |error| Answer {
             errors: vec![error.to_string()],
             exit: Exit::Usage,
@@ -149,7 +150,9 @@ pub(super) fn render(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Resul
             for error in answer.errors {
                 report.error(&answer.project_id, error);
             }
-            report.add(&answer.project_id, answer.findings);
+            for (place, finding) in answer.findings {
+                report.add_at(&answer.project_id, place.as_deref(), finding);
+            }
             exit = exit.worst(answer.exit);
             patch_failed |= answer.patch_failed;
             if !answer.text.is_empty() {
@@ -205,7 +208,14 @@ impl Answer {
     }
 }
 
-fn answer(site: &Site, subject: Subject<'_>, args: &Args, many: bool, told: &mut Told) -> Answer {
+fn answer(
+    site: &Site,
+    subject: Subject<'_>,
+    args: &Args,
+    many: bool,
+    told: &mut Told,
+    in_file: &InFile,
+) -> Answer {
     let mut answer = Answer::of(subject.project_id);
     let rendered = match site.render(subject) {
         Ok(rendered) => rendered,
@@ -215,14 +225,23 @@ fn answer(site: &Site, subject: Subject<'_>, args: &Args, many: bool, told: &mut
             return answer;
         }
     };
-    answer.findings = told.findings(site, subject, &rendered);
-    // For many projects at once it would cost more than rendering them.
-    if !many || args.fail_on.is_some() {
-        answer.findings.extend(check::review(site, &rendered));
-    }
-    if check::candidate_is_dropped(&answer.findings) {
+    let findings = told.findings(site, subject, &rendered);
+    if check::candidate_is_dropped(&findings) {
         answer.exit = Exit::No;
     }
+    let mut findings: Vec<Located> = findings.into_iter().map(Located::from).collect();
+    // For many projects at once it would cost more than rendering them.
+    if !many || args.fail_on.is_some() {
+        // That an operation does nothing is told of every project.
+        let review = check::review(site, &rendered).into_iter();
+        let review = review.filter(|found| found.finding.rule != check::operations::WITHOUT_EFFECT);
+        findings.extend(review.filter(|found| found.finding.severity > Severity::Note));
+    }
+    let placed = |found: &Located| {
+        let place = in_file.place(found, &rendered).map(str::to_owned);
+        (place, found.told(&rendered))
+    };
+    answer.findings = findings.iter().map(placed).collect();
     let mut print = true;
     if let Some(failure) = &rendered.failure {
         answer.patch_failed = true;

@@ -29,6 +29,9 @@ impl From<FailOn> for Severity {
     }
 }
 
+/// A finding and, where the patch came from a file, its place there: `FILE:LINE:COL`.
+pub(super) type Placed = (Option<String>, Finding);
+
 /// Collects findings, prints them, and knows the worst.
 pub(super) struct Report<'a> {
     ui: &'a Ui,
@@ -114,6 +117,7 @@ impl<'a> Report<'a> {
                     rule,
                     severity,
                     message,
+                    ..
                 } = &finding;
                 self.ui
                     .plain(&escape::line(&format!("{place}: {severity}: {message} [{rule}]")));

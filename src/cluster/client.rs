@@ -50,20 +50,20 @@ const LIST_RESTARTS: u32 = 3;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Validation {
     /// They are refused.
-    #[default]
     Strict,
-    /// They are dropped with a warning.
+    /// They are dropped with a warning: what the server does unless it is asked otherwise.
+    #[default]
     Warn,
     /// They are dropped in silence.
     Ignore,
 }
 
 impl Validation {
-    pub(super) fn parameter(self) -> &'static str {
+    pub(super) fn parameter(self) -> Option<&'static str> {
         match self {
-            Self::Strict => "Strict",
-            Self::Warn => "Warn",
-            Self::Ignore => "Ignore",
+            Self::Strict => Some("Strict"),
+            Self::Warn => None,
+            Self::Ignore => Some("Ignore"),
         }
     }
 }

@@ -92,8 +92,10 @@ impl Request<'_> {
             Self::DryRunPod { validation, .. } => {
                 query
                     .append_pair("dryRun", "All")
-                    .append_pair("fieldManager", "kubectl-cocalc")
-                    .append_pair("fieldValidation", validation.parameter());
+                    .append_pair("fieldManager", "kubectl-cocalc");
+                if let Some(parameter) = validation.parameter() {
+                    query.append_pair("fieldValidation", parameter);
+                }
             }
         }
         let query = query.finish();
@@ -132,13 +134,13 @@ mod tests {
         let request = Request::DryRunPod {
             namespace: "lab",
             pod: b"{}",
-            validation: Validation::Warn,
+            validation: Validation::Ignore,
         };
         let http = request.http().unwrap();
         assert_eq!(http.method(), Method::POST);
         assert_eq!(
             http.uri(),
-            "/api/v1/namespaces/lab/pods?dryRun=All&fieldManager=kubectl-cocalc&fieldValidation=Warn"
+            "/api/v1/namespaces/lab/pods?dryRun=All&fieldManager=kubectl-cocalc&fieldValidation=Ignore"
         );
     }
 

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::{
-    check::{Severity, pod::writers},
+    check::{Finding, Severity, at_place, blame_text, pod::writers},
     cluster::{RequestError, Session},
     json_patch::PathPart,
     output::explain::Explained,
@@ -67,7 +67,9 @@ pub struct Concern {
     pub message: String,
     /// The field of the pod as the API server writes it.
     pub field: String,
-    /// Who wrote it, as entries of a report's `blame`.
+    /// Who wrote it; nobody, if the cluster is to blame or admission wrote it.
+    pub writers: Vec<Writer>,
+    /// The same as entries of a report's `blame`.
     pub blame: Vec<Value>,
 }
 
@@ -78,6 +80,13 @@ impl Concern {
     /// The entry of a report's `concerns`.
     pub fn to_json(&self) -> Value {
         json!({"message": self.message, "field": self.field, "blame": self.blame})
+    }
+
+    /// As a finding whose sentence names the place and who is to blame.
+    pub fn told(&self, rendered: &Rendered) -> Finding {
+        let who = blame_text(rendered, &self.writers);
+        let message = format!("{}{who}", at_place(&self.field, &self.message));
+        Finding::new("concern", Self::SEVERITY, message)
     }
 }
 
@@ -438,9 +447,19 @@ impl<'a> Blaming<'a> {
     fn concern(&self, found: Found) -> Concern {
         let Found { message, paths } = found;
         let mut blamed: Vec<Value> = Vec::new();
+        let mut all_writers: Vec<Writer> = Vec::new();
         for path in &paths {
             let of_path = match self.sent_or_copied(path) {
-                Some(path) => self.writers(&path),
+                Some(path) => {
+                    let writers = writers(self.rendered, std::iter::once(&path));
+                    let entries = self.entries(&writers, &path);
+                    for writer in writers {
+                        if !all_writers.contains(&writer) {
+                            all_writers.push(writer);
+                        }
+                    }
+                    entries
+                }
                 None => vec![json!({"by": "injected", "path": pointer(path)})],
             };
             for entry in of_path {
@@ -449,21 +468,24 @@ impl<'a> Blaming<'a> {
                 }
             }
         }
+
         if paths.is_empty() {
             blamed.push(json!({"by": "cluster"}));
         }
         // A template fits its cluster, as a rule: what was put into it comes first.
         blamed.sort_by_key(|entry| entry.get("by").is_some_and(|by| by == "template"));
+        all_writers.sort_by_key(|writer| *writer == Writer::Template);
         Concern {
             field: paths.first().map_or_else(String::new, |path| field_path(path)),
             message,
+            writers: all_writers,
             blame: blamed,
         }
     }
 
-    fn writers(&self, path: &Vec<PathPart>) -> Vec<Value> {
+    fn entries(&self, writers: &[Writer], path: &[PathPart]) -> Vec<Value> {
         let pointer = pointer(path);
-        writers(self.rendered, std::iter::once(path))
+        writers
             .iter()
             .flat_map(|writer| self.explained.blame_json(writer, &pointer))
             .collect()

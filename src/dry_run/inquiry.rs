@@ -114,8 +114,8 @@ pub struct Outcome {
     pub accepted: Option<bool>,
     /// The pod as the server would store it, if it was accepted and asked for.
     pub pod: Option<Value>,
-    /// Whether a pod of this name runs now, or is being deleted.
-    pub running: bool,
+    /// Whether there is a pod of this name already.
+    pub exists: bool,
     /// The refusals, first to last; the first is the answer to the pod as it is.
     pub rounds: Vec<Round>,
     /// The server's warnings.
@@ -208,7 +208,7 @@ pub(super) struct Made {
 
 /// What the server said.
 pub(super) enum Answer {
-    Accepted { pod: Option<Value>, running: bool },
+    Accepted { pod: Option<Value>, exists: bool },
     Refused { status: Status, faults: Vec<Fault> },
 }
 
@@ -302,11 +302,11 @@ impl<S: Server> Inquiry<'_, S> {
         self.outcome.accepted = Some(matches!(*answer, Answer::Accepted { .. }));
         loop {
             match &*answer {
-                Answer::Accepted { pod, running } => {
+                Answer::Accepted { pod, exists } => {
                     if self.outcome.accepted == Some(true) {
-                        self.outcome.running = *running;
+                        self.outcome.exists = *exists;
                         self.outcome.pod.clone_from(pod);
-                        if *running && self.question.want_pod {
+                        if *exists && self.question.want_pod {
                             self.outcome.pod = self.pod_under_another_name(&made).await?;
                         }
                     }
@@ -401,12 +401,12 @@ impl<S: Server> Inquiry<'_, S> {
         let answer = match value {
             Verdict::Accepted(pod) => Answer::Accepted {
                 pod: Some(pod),
-                running: false,
+                exists: false,
             },
             Verdict::Refused(status) => match read(&status) {
                 Refusal::Exists => Answer::Accepted {
                     pod: None,
-                    running: true,
+                    exists: true,
                 },
                 Refusal::Unasked => {
                     return Err(Stop::Error(Box::new(RequestError::Status(Box::new(status)))));

@@ -10,10 +10,15 @@ use std::future::Future;
 
 use serde_json::Value;
 
-use crate::cluster::{Reply, RequestError, Session, Validation, Verdict};
+use crate::{
+    cluster::{Reply, RequestError, Session, Validation, Verdict},
+    snapshot::FieldValidation,
+};
 
 pub mod concerns;
+mod existing;
 pub mod fault;
+pub mod findings;
 mod inquiry;
 mod neutral;
 pub mod path;
@@ -23,6 +28,7 @@ pub mod text;
 
 pub(crate) use places::places;
 
+pub use existing::Existing;
 pub use inquiry::{Blame, Memory, Outcome, Party, Problem, Question, Round, Unfinished, ask};
 
 /// Whoever can be asked about a pod; the one request of this room.
@@ -38,5 +44,15 @@ pub trait Server {
 impl Server for Session {
     async fn dry_run_pod(&self, pod: &Value, validation: Validation) -> Result<Reply<Verdict>, RequestError> {
         Self::dry_run_pod(self, pod, validation).await
+    }
+}
+
+impl From<FieldValidation> for Validation {
+    fn from(assumed: FieldValidation) -> Self {
+        match assumed {
+            FieldValidation::Strict => Self::Strict,
+            FieldValidation::Warn => Self::Warn,
+            FieldValidation::Ignore => Self::Ignore,
+        }
     }
 }

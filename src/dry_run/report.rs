@@ -3,11 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
+    check::Located,
     output::explain::Explained,
     pipeline::{Rendered, provenance::pointer},
 };
 
-use super::{Blame, Outcome, Party, Problem, concerns::Concern, fault::Kind};
+use super::{Blame, Existing, Outcome, Party, Problem, concerns::Concern};
 
 /// What is known of one project.
 pub struct Told<'a> {
@@ -17,11 +18,24 @@ pub struct Told<'a> {
     pub explained: &'a Explained<'a>,
     /// The server's verdict.
     pub outcome: &'a Outcome,
+    /// The pod that has its name already.
+    pub existing: Option<&'a Existing>,
     /// What will keep it from running, although it is accepted.
     pub concerns: &'a [Concern],
+    /// What else is known of it.
+    pub findings: &'a [Located],
 }
 
-/// `{"project_id", "accepted", "requests", "refusals", "warnings", …}`
+impl Told<'_> {
+    fn findings(&self) -> Value {
+        self.findings
+            .iter()
+            .map(|found| found.to_json(self.explained))
+            .collect()
+    }
+}
+
+/// `{"project_id", "accepted", "requests", "refusals", "findings", "warnings", …}`
 pub fn report(told: &Told<'_>) -> Value {
     let Told {
         rendered, outcome, ..
@@ -35,9 +49,14 @@ pub fn report(told: &Told<'_>) -> Value {
     report.insert("accepted".to_owned(), json!(outcome.accepted));
     report.insert("requests".to_owned(), json!(outcome.requests));
     report.insert("refusals".to_owned(), Value::Array(refusals));
+    report.insert("findings".to_owned(), told.findings());
     report.insert("warnings".to_owned(), json!(outcome.warnings));
     if outcome.accepted == Some(true) {
-        report.insert("running".to_owned(), Value::Bool(outcome.running));
+        let running = told.existing.is_some_and(Existing::is_running);
+        report.insert("running".to_owned(), Value::Bool(running));
+        if let Some(status) = told.existing.and_then(Existing::status) {
+            report.insert("status".to_owned(), Value::from(status));
+        }
         let concerns = told.concerns.iter().map(Concern::to_json).collect();
         report.insert("concerns".to_owned(), Value::Array(concerns));
     }
@@ -50,14 +69,16 @@ pub fn report(told: &Told<'_>) -> Value {
     Value::Object(report)
 }
 
-/// The report of a pod that CoCalc cannot make, or of a project that has none at all: nothing was asked.
-pub fn unasked(project_id: &str, key: &str, error: &Value) -> Value {
+/// The report of a pod that CoCalc cannot make, or of a project that has none at all: nothing was asked. `findings` are
+/// entries of the report's.
+pub fn unasked(project_id: &str, findings: &[Value], key: &str, error: &Value) -> Value {
     let accepted = if key == "error" {
         Value::Null
     } else {
         Value::Bool(false)
     };
-    json!({"project_id": project_id, "accepted": accepted, "requests": 0, "refusals": [], "warnings": [], key: error})
+    json!({"project_id": project_id, "accepted": accepted, "requests": 0, "refusals": [],
+           "findings": findings, "warnings": [], key: error})
 }
 
 /// `cocalc_error`: the operation that CoCalc cannot apply.
@@ -81,9 +102,6 @@ fn refusal(explained: &Explained<'_>, problem: &Problem) -> Value {
     if let Some(field) = &fault.field {
         entry.insert("field".to_owned(), Value::from(field.as_str()));
     }
-    if let Some(remark) = remark(&fault.kind) {
-        entry.insert("remark".to_owned(), Value::from(remark));
-    }
     entry.insert("proved".to_owned(), Value::Bool(problem.proved));
     let blame = problem
         .blame
@@ -92,12 +110,6 @@ fn refusal(explained: &Explained<'_>, problem: &Problem) -> Value {
         .collect();
     entry.insert("blame".to_owned(), Value::Array(blame));
     Value::Object(entry)
-}
-
-/// What else there is to know about a fault of this kind.
-pub(super) fn remark(kind: &Kind) -> Option<&'static str> {
-    matches!(kind, Kind::Unknown)
-        .then_some("CoCalc's own request is accepted, and the server drops this field in silence")
 }
 
 fn party(explained: &Explained<'_>, blame: &Blame) -> Vec<Value> {

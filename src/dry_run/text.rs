@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::{
-    check::license_name,
+    check::{Located, license_name},
     output::{escape, explain::Explained},
     pipeline::{
         Rendered,
@@ -18,7 +18,7 @@ use crate::{
 use super::{
     Blame, Outcome, Party, Problem, Unfinished,
     fault::{Kind, Range, summed_up},
-    report::remark,
+    findings::explanation,
 };
 
 /// How wide a line is, as far as its words allow.
@@ -75,6 +75,8 @@ pub struct Teller<'a> {
     pub namespace: &'a str,
     /// The budget of requests.
     pub max_requests: usize,
+    /// What else is known of the pod.
+    pub findings: &'a [Located],
 }
 
 impl Teller<'_> {
@@ -297,7 +299,6 @@ impl Teller<'_> {
 
     /// `FIELD  what is wrong with it`, and who else is involved.
     fn problem(&self, lines: &mut Lines, indent: usize, pad: usize, problem: &Problem) {
-        let fault = &problem.fault;
         let field = field_of(problem);
         let mut text = match (is_collision(problem), problem.blame.get(1)) {
             (true, Some(other)) => {
@@ -335,6 +336,9 @@ impl Teller<'_> {
                 format!("{}{}", escape::line(&words), with.concat())
             }
         };
+        if let Some(explanation) = explanation(self.findings, problem) {
+            text.push_str(&format!("\n{}", escape::line(explanation)));
+        }
         if !problem.proved && !problem.blame.is_empty() {
             text.push_str("\n(by the field that the server names; not proved by asking without it)");
         }
@@ -356,9 +360,6 @@ impl Teller<'_> {
         for (i, part) in text.split('\n').enumerate() {
             let lead = if i == 0 { lead.clone() } else { " ".repeat(hang) };
             lines.folded(LineKind::Plain, &lead, part, hang);
-        }
-        if let Some(remark) = remark(&fault.kind) {
-            lines.folded(LineKind::Plain, &" ".repeat(hang), remark, hang);
         }
     }
 

@@ -59,6 +59,11 @@ impl<'a> Explained<'a> {
         }
     }
 
+    /// The project.
+    pub fn rendered(&self) -> &'a Rendered {
+        self.rendered
+    }
+
     fn short<'b>(&'b self, id: &'b str) -> &'b str {
         self.short.get(id).map_or(id, String::as_str)
     }

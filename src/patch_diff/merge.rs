@@ -4,14 +4,46 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::align::Identity;
+use crate::{
+    check::{Finding, Severity},
+    json_patch::Instead,
+    output::mask,
+    pipeline::what_if::PatchText,
+};
+
+use super::{Request, align::Identity, make, text};
 
 /// The document with a merge patch in it: by RFC 7386, but that elements of a list which Kubernetes knows by a name
 /// are merged one by one, as kubectl's strategic merge does. Recurses as deep as the patch.
-pub fn merged(document: &Value, patch: &Value) -> Value {
+fn merged(document: &Value, patch: &Value) -> Value {
     let mut document = document.clone();
     merge(&mut document, patch, "");
     document
+}
+
+/// What a merge patch, given in place of a JSON Patch, would be as one.
+pub fn as_operations(document: &Value, patch: &PatchText) -> Option<Finding> {
+    let merge = crate::json::parse(&patch.text).ok()?;
+    if Instead::of_value(&merge) != Instead::MergePatch {
+        return None;
+    }
+    let after = merged(document, &merge.to_value().ok()?);
+    let made = make(&Request {
+        before: document,
+        after: &after,
+        base: None,
+        guards: true,
+    });
+    let operations = mask::anywhere(&Value::from(made.ok()?.operations));
+    let operations = text(operations.as_array()?, false);
+    Some(Finding::new(
+        "merge-patch",
+        Severity::Note,
+        format!(
+            "{} is a merge patch; as a JSON Patch it is {operations}",
+            patch.label
+        ),
+    ))
 }
 
 fn merge(target: &mut Value, patch: &Value, name: &str) {

@@ -24,7 +24,7 @@ use serde_json::Value;
 pub(crate) use differences::decoded;
 pub use differences::{Difference, as_rendered, differences};
 pub use kubernetes::{is_live, without_kubernetes};
-pub use merge::merged;
+pub use merge::as_operations;
 pub use proof::{ProofError, Reading, prove};
 
 use crate::{

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::{
-    json::{JsString, Json, Map},
+    json::{self, JsString, Json, Map},
+    json_patch::{Gate, Reason, gate},
     snapshot::License,
 };
 
@@ -38,6 +39,39 @@ pub struct PatchText {
     pub file: Option<String>,
     /// Whether it was converted from YAML, so that places in it are not those of the file.
     pub converted: bool,
+}
+
+impl PatchText {
+    /// Where its operations stand in its file: `FILE:LINE:COL`, of YAML the file alone. None without a file.
+    pub fn places(&self) -> Vec<String> {
+        let Some(file) = &self.file else {
+            return Vec::new();
+        };
+        if self.converted {
+            let operations = json::parse(&self.text).ok();
+            let count = operations
+                .and_then(|json| Some(json.as_list()?.len()))
+                .unwrap_or(0);
+            return vec![file.clone(); count];
+        }
+        json::element_places(&self.text)
+            .into_iter()
+            .map(|(line, column)| format!("{file}:{line}:{column}"))
+            .collect()
+    }
+
+    /// Where in its file it breaks CoCalc's check, if it does.
+    pub fn dropped_at(&self) -> Option<String> {
+        let file = self.file.as_ref()?;
+        match gate(&self.text) {
+            Gate::Dropped(Reason::NotJson(error, _)) if !self.converted => {
+                Some(format!("{file}:{}:{}", error.line, error.column))
+            }
+            Gate::Dropped(Reason::Operation { index, .. }) => self.places().get(index).cloned(),
+            Gate::Dropped(_) => Some(file.clone()),
+            _ => None,
+        }
+    }
 }
 
 impl WhatIf {

@@ -38,6 +38,8 @@ pub struct Assumptions {
     pub validate_operation: bool,
     /// What CoCalc does when a patch fails.
     pub on_patch_error: OnPatchError,
+    /// What CoCalc asks the API server to do with fields that no Pod has. A client that asks for nothing gets `warn`.
+    pub field_validation: FieldValidation,
 }
 
 impl Default for Assumptions {
@@ -55,6 +57,7 @@ impl Default for Assumptions {
             project_config: serde_json::Map::new(),
             validate_operation: false,
             on_patch_error: OnPatchError::Abort,
+            field_validation: FieldValidation::Warn,
         }
     }
 }
@@ -223,4 +226,16 @@ pub enum OnPatchError {
     Unpatched,
     /// The pod is sent as the patch left it.
     Half,
+}
+
+/// See [`Assumptions::field_validation`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldValidation {
+    /// The pod is refused.
+    Strict,
+    /// They are dropped, with a warning.
+    Warn,
+    /// They are dropped in silence.
+    Ignore,
 }

@@ -31,8 +31,8 @@ pub mod write;
 mod yaml_words;
 
 pub use assumptions::{
-    Assumptions, CpuFormat, DedicatedVm, GpuPlacement, LimitBelowRequest, MemRequestAdjustment, MemorySuffix,
-    Network, NetworkPlace, OnPatchError, ProjectContainer,
+    Assumptions, CpuFormat, DedicatedVm, FieldValidation, GpuPlacement, LimitBelowRequest,
+    MemRequestAdjustment, MemorySuffix, Network, NetworkPlace, OnPatchError, ProjectContainer,
 };
 pub use cluster::{ClusterReadError, LivePods, Wanted, read_cluster};
 pub use counts::{LicenseCounts, counts};

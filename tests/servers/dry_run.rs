@@ -51,7 +51,7 @@ fn report(args: &[&str]) -> Value {
 
 #[test]
 fn an_accepted_pod_is_told_in_kubectls_words() {
-    run(&["--example"])
+    run(&["--example", "--no-lookup"])
         .code(0)
         .prints(&format!("pod/project-{LAB} created (server dry run)\n"));
 }
@@ -59,7 +59,15 @@ fn an_accepted_pod_is_told_in_kubectls_words() {
 #[test]
 fn what_will_keep_an_accepted_pod_from_running_is_a_concern_unless_it_is_left_out() {
     let claim = "spec.volumes[0].persistentVolumeClaim.claimName";
-    run(&["--example"]).code(0).says(&format!("warning: {claim}"));
+    run(&["--example"])
+        .code(0)
+        .prints(&format!(
+            "pod/project-{LAB} accepted (server dry run), but it may not run\n"
+        ))
+        .says(&format!("warning: {claim}"))
+        .says(
+            "the pod will not start without it (license \"storage extra\" 5e0a9e17, operation 2) [concern]\n",
+        );
     let concerned = run(&["--example", "--fail-on", "warning", "--report", "json"])
         .code(1)
         .json();
@@ -205,16 +213,234 @@ fn one_operation_among_twenty_is_found_where_the_server_names_no_field() {
 }
 
 #[test]
-fn an_unknown_field_is_refused_under_strict_alone() {
+fn an_unknown_field_is_asked_about_as_cocalc_does_and_refused_under_strict_alone() {
     let patch = r#"[{"op":"add","path":"/spec/nodeSelecter","value":{}}]"#;
-    run(&["--example", "-p", patch])
-        .code(1)
-        .says("strict decoding error: unknown field \"spec.nodeSelecter\"\n")
-        .says("CoCalc's own request is accepted");
-    run(&["--example", "-p", patch, "--validate=warn"])
+    let dropped = "error: spec.nodeSelecter: the server drops it: Kubernetes knows no field \"nodeSelecter\" here; did \
+                   you mean nodeSelector? (license \"what-if\" ffffffff, operation 1) [pod-unknown-field]\n";
+    run(&["--example", "--no-lookup", "-p", patch])
         .code(0)
-        .says("unknown field");
-    run(&["--example", "-p", patch, "--validate=false"]).code(0);
+        .prints(&format!(
+            "pod/project-{LAB} accepted (server dry run), but the server drops spec.nodeSelecter\n"
+        ))
+        .says(dropped)
+        .does_not_say("Warning:");
+    run(&["--example", "-p", patch, "--fail-on", "error"]).code(1);
+    for strict in ["--validate=strict", "--validate=true", "--validate"] {
+        run(&["--example", "-p", patch, strict])
+            .code(1)
+            .says("strict decoding error: unknown field \"spec.nodeSelecter\"\n")
+            .says("did you\n                       mean nodeSelector?")
+            .does_not_say("drops");
+    }
+    for ignore in ["--validate=ignore", "--validate=false"] {
+        run(&["--example", "-p", patch, ignore])
+            .code(0)
+            .says("error: spec.nodeSelecter: Kubernetes knows no field")
+            .does_not_say("the server drops it");
+    }
+}
+
+#[test]
+fn what_cocalc_asks_the_server_to_do_with_unknown_fields_is_an_assumption() {
+    let patch = r#"[{"op":"add","path":"/spec/nodeSelecter","value":{}}]"#;
+    let asked = |assumed: &str, more: &[&str]| {
+        let sandbox = Sandbox::new().file(
+            "site.yaml",
+            &format!("assumptions: {{field_validation: {assumed}}}\n"),
+        );
+        let mut args = vec![
+            "--example",
+            "-f",
+            "site.yaml",
+            "--no-lookup",
+            "--report",
+            "json",
+            "-p",
+            patch,
+        ];
+        args.extend(more);
+        run_in(NAMESPACE, &sandbox, &args).json()
+    };
+    assert_eq!(asked("strict", &[])["accepted"], false);
+    assert_eq!(asked("strict", &["--validate=warn"])["accepted"], true);
+    assert_eq!(
+        asked("warn", &[])["warnings"],
+        json!(["unknown field \"spec.nodeSelecter\""])
+    );
+    assert_eq!(asked("ignore", &[])["warnings"], json!([]));
+}
+
+#[test]
+fn whether_a_pod_is_accepted_without_its_misspelt_field_is_asked() {
+    let mounts = "/spec/containers/0/volumeMounts/-";
+    for (path, value, misspelt, refused) in [
+        (
+            mounts,
+            json!({"name": "home", "mountpath": "/x"}),
+            "mountpath",
+            true,
+        ),
+        (
+            "/spec/containers/-",
+            json!({"name": "x", "imag": "i"}),
+            "imag",
+            true,
+        ),
+        (
+            "/spec/volumes/-",
+            json!({"name": "x", "persistentVolumeClaim": {"claimname": "c"}}),
+            "claimname",
+            true,
+        ),
+        (mounts, json!({"nam": "home", "mountPath": "/x"}), "nam", true),
+        (
+            "/spec/volumes/-",
+            json!({"name": "x", "hostPath": {"pth": "/x"}}),
+            "pth",
+            true,
+        ),
+        (
+            mounts,
+            json!({"name": "home", "mountPath": "/x", "readonly": true}),
+            "readonly",
+            false,
+        ),
+        ("/spec/nodeSelecter", json!({"a": "b"}), "nodeSelecter", false),
+    ] {
+        let patch = json!([{"op": "add", "path": path, "value": value}]).to_string();
+        let report = report(&["--no-lookup", "-p", &patch]);
+        assert_eq!(report["accepted"], !refused, "{misspelt}: {report}");
+        for refusal in report["refusals"].as_array().unwrap() {
+            assert_eq!(refusal["layer"], "validation", "{misspelt}: {report}");
+            assert_eq!(refusal["blame"][0]["by"], "license", "{misspelt}: {report}");
+        }
+        let findings = report["findings"].as_array().unwrap();
+        let mut dropped = findings
+            .iter()
+            .filter(|found| found["rule"] == "pod-unknown-field");
+        let found = dropped.next().unwrap();
+        assert_eq!(dropped.next(), None, "{misspelt}");
+        assert_eq!(
+            json!([found["severity"], found["operation"], found["title"]]),
+            json!(["error", 0, "what-if"])
+        );
+        let message = found["message"].as_str().unwrap();
+        let said = format!("the server drops it: Kubernetes knows no field {misspelt:?} here; did you mean ");
+        assert!(message.starts_with(&said), "{message}");
+    }
+}
+
+#[test]
+fn a_pod_that_cocalc_would_lose_is_not_reported_as_fine() {
+    for (patch, field) in [
+        (
+            r#"[{"op":"replace","path":"/metadata/name","value":"x"}]"#,
+            "metadata.name",
+        ),
+        (
+            r#"[{"op":"remove","path":"/metadata/labels/run"}]"#,
+            "metadata.labels.run",
+        ),
+        (
+            r#"[{"op":"replace","path":"/metadata/labels/project_id","value":"x"}]"#,
+            "metadata.labels.project_id",
+        ),
+        (
+            r#"[{"op":"remove","path":"/metadata/name"},
+                {"op":"add","path":"/metadata/generateName","value":"project-"}]"#,
+            "metadata.name",
+        ),
+    ] {
+        let lost =
+            format!("pod/project-{LAB} accepted (server dry run), but CoCalc would lose it: {field}\n");
+        for also in [&["--no-lookup"][..], &["--no-lookup", "-q"]] {
+            let args = [&["--example", "-p", patch][..], also].concat();
+            run(&args)
+                .code(0)
+                .prints(&lost)
+                .says(&format!("error: {field}: it was "))
+                .says(
+                    ", and would lose the pod (license \"what-if\" ffffffff, operation 1) [project-identity]",
+                );
+        }
+        run(&["--example", "-p", patch, "--fail-on", "error"]).code(1);
+        run(&["--example", "--all", "--no-lookup", "-p", patch])
+            .code(0)
+            .prints(&lost)
+            .says("1 accepted, 0 refused, 0 CoCalc cannot make; of the accepted 1 CoCalc would lose\n");
+        let report = report(&["-p", patch]);
+        let findings = report["findings"].as_array().unwrap();
+        assert!(
+            findings.iter().any(|found| found["rule"] == "project-identity"
+                && found["path"] == format!("/{}", field.replace('.', "/"))),
+            "{report}"
+        );
+    }
+}
+
+#[test]
+fn dry_run_finds_what_patch_diff_finds() {
+    let mut told = 0;
+    for patch in [
+        r#"[{"op":"add","path":"/spec/containers/0/volumeMounts/-","value":{"name":"home","mountpath":"/x"}}]"#,
+        r#"[{"op":"replace","path":"/metadata/labels/run","value":"other"}]"#,
+        r#"[{"op":"replace","path":"/spec/containers/0/resources/limits/memory","value":"2GB"}]"#,
+        r#"[{"op":"add","path":"/spec/volumes/-","value":{"name":"home","emptyDir":{}}}]"#,
+        r#"[{"op":"add"}]"#,
+        r#"{"metadata":{"labels":{"a":"b"}}}"#,
+        r#"[{"op":"test","path":"/spec/x","value":1}]"#,
+        r#"[{"op":"remove","path":"/spec/nothing"}]"#,
+    ] {
+        let asked = report(&["-p", patch]);
+        let sandbox = Sandbox::new();
+        let compared = sandbox
+            .run(&["patch-diff", "--example", "-o", "json", "-p", patch])
+            .json();
+        let rules = |findings: &Value| -> Vec<String> {
+            let findings = findings.as_array().cloned().unwrap_or_default();
+            let name = |found: &Value| format!("{} {}", found["rule"], found["severity"]);
+            findings.iter().map(name).collect()
+        };
+        let mut of_patch_diff = rules(&compared["findings"]);
+        for patch in compared["patches"].as_array().unwrap() {
+            for operation in patch["operations"].as_array().into_iter().flatten() {
+                of_patch_diff.extend(rules(&operation["findings"]));
+            }
+        }
+        let of_dry_run = rules(&asked["findings"]);
+        for rule in of_patch_diff {
+            told += 1;
+            assert!(
+                of_dry_run.contains(&rule),
+                "{patch}: {rule} is not in {of_dry_run:?}"
+            );
+        }
+    }
+    assert!(told > 16, "{told}");
+}
+
+#[test]
+fn a_quantity_is_explained_where_the_server_only_says_that_it_is_none() {
+    let patch = r#"[{"op":"replace","path":"/spec/containers/0/resources/limits/memory","value":"2GB"}]"#;
+    let run = run(&["--example", "-p", patch])
+        .code(1)
+        .says("none; did you mean 2G?\n")
+        .does_not_say("[pod-quantity]");
+    assert_eq!(run.stderr.matches("is no quantity").count(), 1);
+}
+
+#[test]
+fn findings_of_a_patch_file_name_line_and_column() {
+    let sandbox = Sandbox::new().file(
+        "patch.json",
+        "[\n  {\"op\": \"add\", \"path\": \"/spec/containers/0/tty\", \"value\": true}\n]\n",
+    );
+    run_in(
+        NAMESPACE,
+        &sandbox,
+        &["--example", "--patch-file", "patch.json"],
+    )
+    .says("patch.json:2:3: warning: license \"patch.json\" ffffffff, operation 1 of 1: /spec/containers/0 is whatever");
 }
 
 #[test]
@@ -223,7 +449,7 @@ fn layer_after_layer_is_told_in_one_run() {
         {"op":"add","path":"/spec/priorityClassName","value":"nope"},
         {"op":"add","path":"/spec/bogus","value":1},
         {"op":"replace","path":"/spec/restartPolicy","value":"never"}]"#;
-    let report = report(&["-p", patch]);
+    let report = report(&["-p", patch, "--validate=strict"]);
     let guilty: Vec<&Value> = report["refusals"]
         .as_array()
         .unwrap()
@@ -302,7 +528,7 @@ fn a_pod_that_cocalc_cannot_make_is_not_asked_about() {
 
 #[test]
 fn a_patch_under_review_that_cocalc_drops_is_an_error_although_the_pod_is_accepted() {
-    run(&["--example", "-p", r#"[{"op":"add"}]"#])
+    run(&["--example", "--no-lookup", "-p", r#"[{"op":"add"}]"#])
         .code(1)
         .prints(&format!("pod/project-{LAB} created (server dry run)\n"))
         .says("error: CoCalc drops the whole patch of license \"what-if\"");
@@ -315,7 +541,7 @@ fn a_pod_that_is_sent_although_a_patch_fails_is_asked_about() {
     run_in(
         NAMESPACE,
         &sandbox,
-        &["--example", "-f", "site.yaml", "-p", failing],
+        &["--example", "-f", "site.yaml", "-p", failing, "--no-lookup"],
     )
     .code(0)
     .prints(&format!("pod/project-{LAB} created (server dry run)\n"))
@@ -341,17 +567,38 @@ fn who_cannot_be_asked_gives_no_verdict() {
 }
 
 #[test]
-fn a_running_project_is_accepted_and_its_pod_is_shown_under_its_own_name() {
+fn of_a_pod_that_exists_already_it_is_said_what_it_does() {
     let server = server();
     server.make_namespace("running");
     let sandbox = Sandbox::new();
     let pod = sandbox.run(&["render", "--example", "-o", "json"]).code(0).stdout;
     server.kubectl_with_stdin(&["-n", "running", "create", "-f", "-"], &pod);
-    run_in("running", &sandbox, &["--example"])
-        .code(0)
-        .prints(&format!(
-            "pod/project-{LAB} accepted (server dry run; it is running now)\n"
-        ));
+    let says = |words: &str, status: Value| {
+        run_in("running", &sandbox, &["--example", "--no-lookup"])
+            .code(0)
+            .prints(&format!("pod/project-{LAB} accepted (server dry run; {words})\n"));
+        let args = ["--example", "--no-lookup", "--report", "json"];
+        let report = run_in("running", &sandbox, &args).json();
+        assert_eq!(
+            json!([report["running"], report["status"]]),
+            json!([status == "Running", status])
+        );
+    };
+    says("it exists already and is Pending", json!("Pending"));
+    let name = format!("project-{LAB}");
+    let phase = r#"{"status":{"phase":"Running"}}"#;
+    server.kubectl(&[
+        "-n",
+        "running",
+        "patch",
+        "pod",
+        &name,
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        phase,
+    ]);
+    says("it is running now", json!("Running"));
     let shown = run_in("running", &sandbox, &["--example", "-o", "json"])
         .code(0)
         .json();
@@ -375,7 +622,7 @@ fn the_first_lines_of_a_refusal_are_what_kubectl_prints_for_the_same_pod() {
         let create = ["-n", NAMESPACE, "create", "--dry-run=server", "-f", "-"];
         let kubectl = String::from_utf8(server().try_kubectl(&create, &pod).stderr).unwrap();
         let kubectl = kubectl.replace("error when creating \"STDIN\": ", "");
-        let refused = run(&["--example", "-p", patch]).code(1);
+        let refused = run(&["--example", "-p", patch, "--validate"]).code(1);
         let words: Vec<&str> = refused
             .stderr
             .lines()

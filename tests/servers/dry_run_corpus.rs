@@ -936,7 +936,8 @@ fn at_once<T: Sync>(jobs: &[T], run: impl Fn(&T) -> Vec<String> + Sync) -> Vec<S
 fn dry_run(sandbox: &Sandbox, namespace: &str, more: &[&str]) -> Run {
     let server = SERVER.get();
     let kubeconfig = server.kubeconfig().display().to_string();
-    let mut args = vec!["dry-run", "-f", "site.json", "--no-lookup"];
+    // As kubectl asks, and as the questions behind the expectations were.
+    let mut args = vec!["dry-run", "-f", "site.json", "--no-lookup", "--validate=strict"];
     args.extend(["--kubeconfig", &kubeconfig, "-n", namespace]);
     args.extend(more);
     sandbox.run(&args)

@@ -66,7 +66,7 @@ fn identity(before: &At<'_>, after: &At<'_>, report: &mut Report) {
             } else {
                 "is gone".to_owned()
             };
-            report.warning(
+            report.error(
                 "project-identity",
                 &is,
                 format!(
