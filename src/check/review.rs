@@ -96,6 +96,14 @@ impl Located {
         }
     }
 
+    /// The finding as a sentence that names its field: of a document that nobody is known to have written.
+    pub fn told_of_nobody(&self) -> Finding {
+        Finding {
+            message: at_place(self.field(), &self.finding.message),
+            ..self.finding.clone()
+        }
+    }
+
     /// `license "Lab" f3d76abf, operation 1 of 2`
     fn operation_name(&self, rendered: &Rendered) -> String {
         let Place::Operation { patch, operation } = self.place else {
@@ -114,7 +122,7 @@ impl Located {
     /// The entry of a report's `findings`:
     /// `{"rule", "severity", "message", "path", "field", "license", "title", "operation", "blame"}`, of which those
     /// behind the message only where they are known. `license` and `operation` are those that are blamed first.
-    pub fn to_json(&self, explained: &Explained<'_>) -> Value {
+    pub fn to_json(&self, explained: Option<&Explained<'_>>) -> Value {
         let mut entry = self.finding.to_json();
         match &self.place {
             Place::Project => {}
@@ -123,17 +131,18 @@ impl Located {
                     patch: *patch,
                     operation: *operation,
                 };
-                if let Some(Value::Object(mut party)) = explained.blame_json(&writer, "").pop() {
+                let mut party = explained.map_or_else(Vec::new, |explained| explained.blame_json(&writer, ""));
+                if let Some(Value::Object(mut party)) = party.pop() {
                     party.remove("by");
                     entry.extend(party);
                 }
             }
             Place::Field { field, path, writers } => {
                 let path = pointer(path);
-                let blame: Vec<Value> = writers
-                    .iter()
-                    .flat_map(|writer| explained.blame_json(writer, &path))
-                    .collect();
+                let blame: Vec<Value> = explained.map_or_else(Vec::new, |explained| {
+                    let writers = writers.iter();
+                    writers.flat_map(|writer| explained.blame_json(writer, &path)).collect()
+                });
                 for name in ["license", "title", "operation"] {
                     let known = blame.first().and_then(|first| first.get(name));
                     entry.extend(known.map(|value| (name.to_owned(), value.clone())));

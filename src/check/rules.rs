@@ -286,6 +286,13 @@ const RULES: &[Rule] = &[
         "--new-template new.yaml",
     ),
     rule_of(
+        "new-template-project-container",
+        Severity::Warning,
+        Subject::Making,
+        "The index of the project's container means another container in the new template: the quota moves into it.",
+        "project_container: 0, and a sidecar that comes first",
+    ),
+    rule_of(
         "new-template-other-element",
         Severity::Warning,
         Subject::Making,

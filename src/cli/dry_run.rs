@@ -212,6 +212,7 @@ pub(super) fn dry_run(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Resu
         return Err(no_template());
     };
     let selection = args.projects.select(ui, &sources, &ids)?;
+    selection.what_if_applies(&site)?;
     if selection
         .subjects
         .iter()
@@ -327,7 +328,7 @@ impl Context<'_> {
             let findings = all.iter().map(|found| self.placed(found, &rendered)).collect();
             let entries = if self.args.report.is_some() {
                 let explained = Explained::new(self.site, &rendered);
-                all.iter().map(|found| found.to_json(&explained)).collect()
+                all.iter().map(|found| found.to_json(Some(&explained))).collect()
             } else {
                 Vec::new()
             };

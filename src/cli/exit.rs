@@ -5,10 +5,11 @@ use std::{fmt, process::ExitCode};
 use crate::{cluster::RequestError, output::ui::OutputError};
 
 /// The exit codes that scripts rely on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Exit {
     /// Done.
+    #[default]
     Done = 0,
     /// The answer is no: CoCalc could not make a pod, or a finding is as severe as `--fail-on` says.
     No = 1,

@@ -1,7 +1,7 @@
 //! `patch-diff`: what patches change in a pod, or the patch that an edit needs.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     io::{IsTerminal as _, Write as _},
     path::{Path, PathBuf},
 };
@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     check::{
-        self, Finding, Severity,
-        operations::{PatchToCheck, check_operations, operation_findings},
-        pod::{Blamer, PodFinding, check_change, check_pod},
+        self, Finding, Located, Place, Severity,
+        operations::{PatchToCheck, WITHOUT_EFFECT, check_operations},
+        pod::{PodFinding, check_change, check_pod},
         rules::rules,
     },
     json::Json,
@@ -28,13 +28,13 @@ use crate::{
         ui::Ui,
         yaml,
     },
-    patch_diff::{self, Made, Request},
+    patch_diff::{self, LicenseEdit, Made, Request},
     pipeline::{
         Patch, Rendered, Site, Subject,
         calibrate::Speaker,
         placeholders::{self, Placeholder},
         provenance,
-        what_if::PatchText,
+        what_if::{EXTRA_LICENSE, PatchText, WhatIf},
     },
     snapshot::{self, OnPatchError, ReadOptions},
 };
@@ -124,10 +124,12 @@ pub(super) struct Args {
     calibrate: bool,
 
     /// Compare the rendered pod with what your editor makes of it
-    #[arg(long, conflicts_with = "new_template")]
+    ///
+    /// With --for-license the pod holds that license's patch, and what is made is the license's whole new patch.
+    #[arg(long)]
     edit: bool,
 
-    /// Compare the pod under the present template with the pod under this one
+    /// Compare the pod under the present template with the pod under this one; with --edit, edit the latter
     #[arg(long, value_name = "FILE|-")]
     new_template: Option<PathBuf>,
 
@@ -178,8 +180,12 @@ struct Comparison {
     /// Patches that make `before` into `after`.
     patches: Vec<PatchReport>,
     findings: Vec<Finding>,
-    /// What is wrong with the pod after, and who is to blame.
-    pod_findings: Vec<(PodFinding, Vec<Value>)>,
+    /// What is wrong with the pod after, each with the entry of the report.
+    pod_findings: Vec<(Finding, Value)>,
+    /// What is true under the present template already.
+    known: HashSet<Finding>,
+    /// Whether the patches fail in the same way under the present template.
+    fails_already: bool,
     /// Where the candidate's file breaks CoCalc's check.
     dropped_at: Option<String>,
     /// The text of a failure of the patches.
@@ -211,14 +217,14 @@ pub(super) fn patch_diff(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> R
     if args.calibrate {
         return calibrated(ui, connection, args, &ids);
     }
-    let mut incomplete = false;
-    let mut of_template = Vec::new();
-    let comparisons = match (&args.before, &args.after) {
-        (Some(before), after) => vec![files(ui, connection, args, before, after.as_deref(), &ids)?],
-        (None, _) => projects(ui, connection, args, &ids, &mut incomplete, &mut of_template)?,
+    let compared = match (&args.before, &args.after) {
+        (Some(before), after) => Compared {
+            comparisons: vec![files(ui, connection, args, before, after.as_deref(), &ids)?],
+            ..Compared::default()
+        },
+        (None, _) => projects(ui, connection, args, &ids)?,
     };
-    let exit = print(ui, args, &of_template, comparisons)?;
-    Ok(if incomplete { exit.worst(Exit::Usage) } else { exit })
+    print(ui, args, compared)
 }
 
 /// `--before FILE`, with `--after FILE` or a patch.
@@ -470,145 +476,217 @@ fn read_with_template(
     Ok(sources)
 }
 
+/// What there is to print.
+#[derive(Default)]
+struct Compared {
+    many: bool,
+    comparisons: Vec<Comparison>,
+    /// Projects of many for which there is nothing to compare.
+    errors: Vec<(String, CommandError)>,
+    of_template: Vec<Finding>,
+    /// What became known before anything was compared.
+    exit: Exit,
+}
+
 fn projects(
     ui: &Ui,
     connection: &ConnectionArgs,
     args: &Args,
     ids: &[String],
-    incomplete: &mut bool,
-    of_template: &mut Vec<Finding>,
-) -> Result<Vec<Comparison>, CommandError> {
-    let sources = read_with_template(ui, connection, args, ids)?;
-    *incomplete = !sources.unreadable.is_empty();
-    let makes = args.edit || args.after.is_some();
-    let what_if = if makes {
+) -> Result<Compared, CommandError> {
+    if args.new_template.is_some() && !args.edit && matches!(args.output, Format::Patch | Format::License) {
+        return Err(CommandError::usage(
+            "--new-template with -o patch or -o license goes with --edit: what differs otherwise is the template's own",
+        ));
+    }
+    let mut sources = read_with_template(ui, connection, args, ids)?;
+    let what_if = if args.edit {
+        args.what_if.resolve_for_making(ui, &sources.snapshot)?
+    } else if args.after.is_some() {
         without_patch_of(args, ui, &sources)?
     } else {
         args.what_if.resolve(ui, &sources.snapshot)?
     };
+    let compares = !(args.edit || args.live || args.after.is_some() || args.new_template.is_some());
+    let now = (compares && (what_if.changes_licenses() || args.what_if.at.is_some()))
+        .then(|| sources.site_now(&args.sources, args.what_if.stored))
+        .transpose()?;
+    let new_site = args
+        .new_template
+        .as_ref()
+        .map(|file| site_of_new_template(ui, args, &sources, file, what_if.clone()))
+        .transpose()?;
     let site = site_with(&sources, &args.sources, what_if, args.what_if.stored)?;
+    let sites = Sites {
+        shown: new_site.as_ref().unwrap_or(&site),
+        present: now.as_ref().or(new_site.as_ref().map(|_| &site)),
+    };
     let selection = args.projects.select(ui, &sources, ids)?;
-    if selection.many && (makes || args.output == Format::License) {
+    selection.what_if_applies(&site)?;
+    if selection.many && (args.edit || args.after.is_some() || args.output == Format::License) {
         return Err(CommandError::usage(
             "--edit, --after and -o license take one project",
         ));
     }
-    let new_site = match &args.new_template {
-        Some(file) => Some(site_of_new_template(ui, args, &sources, file)?),
-        None => None,
+    let template = sites.shown.template();
+    let mut compared = Compared {
+        many: selection.many,
+        of_template: template.map(check::template_findings).unwrap_or_default(),
+        exit: if sources.unreadable.is_empty() {
+            Exit::Done
+        } else {
+            Exit::Usage
+        },
+        ..Compared::default()
     };
-    let shown = new_site.as_ref().unwrap_or(&site);
-    of_template.extend(
-        shown
-            .template()
-            .map(check::template_findings)
-            .into_iter()
-            .flatten(),
-    );
-    let mut comparisons = Vec::new();
     let mut speaker = Speaker::default();
     for subject in &selection.subjects {
-        let rendered = site
-            .render(*subject)
-            .map_err(|error| CommandError::usage(format!("project {}: {error}", subject.project_id)))?;
-        let mut comparison = project(ui, args, &site, new_site.as_ref(), *subject, rendered)?;
-        if args.live {
-            let notes = calibrate::assumption_notes(&mut speaker, &site, *subject, args.show_secrets);
-            comparison.findings.extend(notes);
+        match project(ui, args, sites, *subject) {
+            Ok(Some(mut comparison)) => {
+                if args.live {
+                    let notes = calibrate::assumption_notes(&mut speaker, &site, *subject, args.show_secrets);
+                    comparison.findings.extend(notes);
+                }
+                compared.comparisons.push(comparison);
+            }
+            Ok(None) => compared.exit = compared.exit.worst(Exit::No),
+            Err(error) if selection.many => {
+                compared.errors.push((subject.project_id.to_owned(), error));
+            }
+            Err(error) => {
+                let message = format!("project {}: {}", subject.project_id, error.message);
+                return Err(CommandError { message, ..error });
+            }
         }
-        comparisons.push(comparison);
     }
-    Ok(comparisons)
+    Ok(compared)
 }
 
+/// The site of the pod that is shown, and where it is compared with one of another site: that of the pod as it is created
+/// now, or under the present template.
+#[derive(Clone, Copy)]
+struct Sites<'a> {
+    shown: &'a Site,
+    present: Option<&'a Site>,
+}
+
+/// `None` if an editor was left without a change.
 fn project(
     ui: &Ui,
     args: &Args,
+    sites: Sites<'_>,
+    subject: Subject<'_>,
+) -> Result<Option<Comparison>, CommandError> {
+    let site = sites.shown;
+    let name = format!("project-{}", subject.project_id);
+    let rendered = site.render(subject).map_err(CommandError::usage)?;
+    if let Some(file) = &args.after {
+        let before = pod_of(&rendered)?;
+        let after = saved_pod(&rendered, &before, read_value(ui, file)?);
+        let made = make(args, &before, &after, None);
+        let before = (before, format!("{name}  rendered"));
+        let after = (after, file.display().to_string());
+        return Ok(Some(edited(args, rendered, before, after, made)));
+    }
+    if args.edit {
+        return edit(ui, args, &name, site, rendered);
+    }
+    if args.live {
+        return live(args, &name, site, subject, rendered).map(Some);
+    }
+    let present = sites.present.map(|site| site.render(subject)).transpose();
+    let present = present.map_err(CommandError::usage)?;
+    let after = what_is_left(&rendered.pod)?;
+    let before = match &present {
+        Some(present) => what_is_left(&present.pod)?,
+        None => what_is_left(&rendered.unpatched)?,
+    };
+    let labels = match &present {
+        Some(_) if args.new_template.is_some() => ["present template".to_owned(), "new template".to_owned()],
+        Some(present) => [
+            format!("now, with {}", licenses_text(site, present)),
+            format!("what if: with {}", licenses_text(site, &rendered)),
+        ],
+        None => [
+            "without license patches".to_owned(),
+            format!("with {}", licenses_text(site, &rendered)),
+        ],
+    };
+    let [before_label, after_label] = labels.map(|label| format!("{name}  {label}"));
+    let made = made_to_print(args, &before, &after);
+    let mut comparison = Comparison::new((before, before_label), (after, after_label));
+    comparison.project_id = Some(subject.project_id.to_owned());
+    comparison.findings = check::findings(site, subject, &rendered);
+    comparison.judge_rendered(site, &rendered);
+    comparison.made = made;
+    if let (Some(of_present), Some(present), true) = (sites.present, &present, args.new_template.is_some()) {
+        comparison.next_template(of_present, present, subject, &rendered)?;
+    }
+    comparison.rendered = Some((Side::After, rendered));
+    Ok(Some(comparison))
+}
+
+/// `2 licenses, 1 what-if`: those whose patches CoCalc applies.
+fn licenses_text(site: &Site, rendered: &Rendered) -> String {
+    let what_if = site.what_if();
+    let candidate = what_if.candidate_license().filter(|_| what_if.for_license.is_none());
+    let is_candidate = |patch: &&Patch| Some(&*patch.license) == candidate;
+    let licenses = rendered.patches.iter().filter(|patch| !is_candidate(patch)).count();
+    let s = if licenses == 1 { "" } else { "s" };
+    let has_candidate = rendered.patches.iter().any(|patch| is_candidate(&patch));
+    let extra = if has_candidate { ", 1 what-if" } else { "" };
+    format!("{licenses} license{s}{extra}")
+}
+
+/// The pod that runs, and the one that the next start makes.
+fn live(
+    args: &Args,
+    name: &str,
     site: &Site,
-    new_site: Option<&Site>,
     subject: Subject<'_>,
     rendered: Rendered,
 ) -> Result<Comparison, CommandError> {
-    let name = format!("project-{}", subject.project_id);
-    if let Some(file) = &args.after {
-        let after = read_value(ui, file)?;
-        return edited(args, &name, rendered, after, file.display().to_string());
-    }
-    if args.edit {
-        return edit(ui, args, &name, rendered);
-    }
-    if args.live {
-        let Some(live) = subject.live_pod else {
-            return Err(CommandError::usage(format!(
-                "project {} has no live pod in the sources",
-                subject.project_id
-            ))
+    let Some(live) = subject.live_pod else {
+        return Err(CommandError::usage("it has no live pod in the sources")
             .hint("it does not run; patch-diff without --live shows what its patches change"));
-        };
-        let pod = if site.assumptions().on_patch_error == OnPatchError::Abort {
-            pod_of(&rendered)?
-        } else {
-            what_is_left(&rendered.pod)?
-        };
-        let live = patch_diff::without_kubernetes(live, Some(&pod));
-        let live = patch_diff::as_rendered(&live, &pod);
-        let mut comparison = Comparison::new(
-            (live.clone(), format!("{name}  live")),
-            (pod.clone(), format!("{name}  rendered")),
-        );
-        comparison.project_id = Some(subject.project_id.to_owned());
-        comparison.findings = check::findings(site, subject, &rendered);
-        comparison.rendered = Some((Side::After, rendered));
-        comparison.made = made_to_print(args, &pod, &live);
-        return Ok(comparison);
-    }
-    if let Some(new_site) = new_site {
-        return next_template(args, &name, new_site, subject, &rendered);
-    }
-    let before = what_is_left(&rendered.unpatched)?;
-    let after = what_is_left(&rendered.pod)?;
-    let candidate = site
-        .what_if()
-        .candidate_license()
-        .filter(|_| site.what_if().for_license.is_none());
-    let licenses = rendered
-        .patches
-        .iter()
-        .filter(|patch| Some(&*patch.license) != candidate)
-        .count();
-    let s = if licenses == 1 { "" } else { "s" };
-    let what_if = if candidate.is_some() { ", 1 what-if" } else { "" };
-    let made = made_to_print(args, &before, &after);
+    };
+    let pod = if site.assumptions().on_patch_error == OnPatchError::Abort {
+        pod_of(&rendered)?
+    } else {
+        what_is_left(&rendered.pod)?
+    };
+    let live = patch_diff::without_kubernetes(live, Some(&pod));
+    let live = patch_diff::as_rendered(&live, &pod);
     let mut comparison = Comparison::new(
-        (before, format!("{name}  without license patches")),
-        (after, format!("{name}  with {licenses} license{s}{what_if}")),
+        (live.clone(), format!("{name}  live")),
+        (pod.clone(), format!("{name}  rendered")),
     );
     comparison.project_id = Some(subject.project_id.to_owned());
     comparison.findings = check::findings(site, subject, &rendered);
-    comparison.judge_patches(site, &rendered);
-    comparison.made = made;
-    comparison.judge_rendered(site, &rendered);
     comparison.rendered = Some((Side::After, rendered));
+    comparison.made = made_to_print(args, &pod, &live);
     Ok(comparison)
+}
+
+/// What somebody made of a pod, as it is compared with it.
+fn saved_pod(rendered: &Rendered, before: &Value, after: Value) -> Value {
+    let after = if patch_diff::is_live(&after) {
+        patch_diff::without_kubernetes(&after, Some(before))
+    } else {
+        after
+    };
+    with_project_config_of(rendered, after)
 }
 
 /// The rendered pod and what somebody made of it.
 fn edited(
     args: &Args,
-    name: &str,
     rendered: Rendered,
-    after: Value,
-    label: String,
-) -> Result<Comparison, CommandError> {
-    let before = pod_of(&rendered)?;
-    let after = if patch_diff::is_live(&after) {
-        patch_diff::without_kubernetes(&after, Some(&before))
-    } else {
-        after
-    };
-    let after = with_project_config_of(&rendered, after);
-    let made = make(args, &before, &after, None);
-    let mut comparison = Comparison::new((before, format!("{name}  rendered")), (after, label));
+    before: (Value, String),
+    after: (Value, String),
+    made: Result<Made, String>,
+) -> Comparison {
+    let mut comparison = Comparison::new(before, after);
     if let Ok(made) = &made {
         comparison.add_notes(made);
         comparison.freeze_notes(&rendered, made);
@@ -620,7 +698,7 @@ fn edited(
     comparison.judge_pod();
     comparison.made = Some(made);
     comparison.rendered = Some((Side::Before, rendered));
-    Ok(comparison)
+    comparison
 }
 
 /// `{project_config}` holds the quota, and the quota the license patches: it differs with every patch, and nobody
@@ -657,19 +735,36 @@ fn with_project_config_of(rendered: &Rendered, mut after: Value) -> Value {
     after
 }
 
-/// The editor, again and again until what was saved can be read and applied.
-fn edit(ui: &Ui, args: &Args, name: &str, rendered: Rendered) -> Result<Comparison, CommandError> {
-    let before = pod_of(&rendered)?;
-    let clean = yaml::write(&before);
-    let header = "# Edit the pod that CoCalc will create; an empty or unchanged file ends it. Lines with # at their\n\
-                  # start are left out.\n";
-    let mut text = format!("{header}{clean}");
+/// The editor, again and again until what was saved can be read and applied; `None` if nothing was changed.
+fn edit(
+    ui: &Ui,
+    args: &Args,
+    name: &str,
+    site: &Site,
+    rendered: Rendered,
+) -> Result<Option<Comparison>, CommandError> {
+    let license = site.what_if().for_license.as_deref();
+    let edit = LicenseEdit::new(&rendered, license.unwrap_or(EXTRA_LICENSE)).map_err(|error| {
+        let message = format!("project {}: {error}", rendered.project_id);
+        CommandError {
+            exit: Exit::No,
+            ..CommandError::usage(message)
+        }
+    })?;
+    let before = edit.pod();
+    let mut header = "# Edit the pod that CoCalc will create; an empty or unchanged file ends it. Lines with # at their\n\
+                      # start are left out.\n"
+        .to_owned();
+    if let Some(license) = license {
+        header.push_str(&present_text(site, &rendered, license, &edit));
+    }
+    let mut text = format!("{header}{}", yaml::write(before));
     loop {
         let saved = match editor::edit(&text)? {
             Edited::Saved(saved) => saved,
             Edited::Unchanged => {
                 ui.plain("Edit cancelled, no changes made.");
-                return edited(args, name, rendered, before, format!("{name}  edited"));
+                return Ok(None);
             }
         };
         let problem = match snapshot::parse_manifest(&saved, "the edited text") {
@@ -677,10 +772,17 @@ fn edit(ui: &Ui, args: &Args, name: &str, rendered: Rendered) -> Result<Comparis
             Ok((json, _)) => match json.to_value() {
                 Err(error) => error.to_string(),
                 Ok(after) if !after.is_object() => "the edited text is no map".to_owned(),
-                Ok(after) => match make(args, &before, &after, None) {
-                    Err(error) => error,
-                    Ok(_) => return edited(args, name, rendered, after, format!("{name}  edited")),
-                },
+                Ok(after) => {
+                    let after = saved_pod(&rendered, before, after);
+                    match edit.make(&after, !args.no_guards) {
+                        Err(error) => error.to_string(),
+                        Ok(made) => {
+                            let before = (before.clone(), format!("{name}  rendered"));
+                            let after = (after, format!("{name}  edited"));
+                            return Ok(Some(edited(args, rendered, before, after, Ok(made))));
+                        }
+                    }
+                }
             },
         };
         let body: String = saved
@@ -698,64 +800,30 @@ fn edit(ui: &Ui, args: &Args, name: &str, rendered: Rendered) -> Result<Comparis
     }
 }
 
-/// The pod under another template: which operations fail only there, or meet another element.
-fn next_template(
-    args: &Args,
-    name: &str,
-    new_site: &Site,
-    subject: Subject<'_>,
-    rendered: &Rendered,
-) -> Result<Comparison, CommandError> {
-    let next = new_site.render(subject).map_err(|error| {
-        CommandError::usage(format!(
-            "project {} under the new template: {error}",
-            subject.project_id
-        ))
-    })?;
-    let before = what_is_left(&rendered.pod)?;
-    let after = what_is_left(&next.pod)?;
-    let mut comparison = Comparison::new(
-        (before.clone(), format!("{name}  present template")),
-        (after.clone(), format!("{name}  new template")),
-    );
-    comparison.project_id = Some(subject.project_id.to_owned());
-    comparison.findings = check::findings(new_site, subject, &next);
-    if let (Some(failure), None) = (&next.failure, &rendered.failure) {
-        let text = failure_text(&next, failure);
-        comparison.findings.push(Finding::new(
-            "new-template-fails",
-            Severity::Error,
-            format!("works with the present template and fails with the new one: {text}"),
+/// The license whose new patch is made, for the head of the edited text.
+fn present_text(site: &Site, rendered: &Rendered, license: &str, edit: &LicenseEdit<'_>) -> String {
+    let row = site.license(license);
+    let name = check::license_name(row.map_or("", |row| &row.title), license);
+    let stored = patch_text_of(site, rendered, license);
+    let Some(text) = stored else {
+        return format!("#\n# What you change becomes the patch of {name}, which has none yet.\n");
+    };
+    let mut head = format!("#\n# The patch of {name} is in the pod; what you save gives its whole new text.\n");
+    if let Some((operation, why)) = edit.broken() {
+        let why = crate::output::escape::line(why).into_owned();
+        head.push_str(&format!(
+            "# Its operation {} fails, and is left out with all behind it: {why}\n",
+            operation + 1
         ));
     }
-    let old = what_is_left(&rendered.unpatched)?;
-    let new = what_is_left(&next.unpatched)?;
-    for patch in &rendered.patches {
-        for (i, operation) in patch.operations().iter().enumerate() {
-            for met in patch_diff::other_elements(&old, &new, &operation.path()) {
-                comparison.findings.push(Finding::new(
-                    "new-template-other-element",
-                    Severity::Warning,
-                    format!(
-                        "{}, operation {} of {} ({} {}): {} was {}, and is {} in the new template",
-                        check::license_name(&patch.title, &patch.license),
-                        i + 1,
-                        patch.operations().len(),
-                        operation.op(),
-                        operation.path(),
-                        met.pointer,
-                        met.old,
-                        met.new,
-                    ),
-                ));
-            }
-        }
+    if let Gate::Dropped(reason) = &*site.gate(&Json::string(&text)) {
+        head.push_str(&format!("# CoCalc drops it in silence, so nothing of it is here: {reason}\n"));
     }
-    comparison.judge_patches(new_site, &next);
-    comparison.judge_rendered(new_site, &next);
-    comparison.made = made_to_print(args, &before, &after);
-    comparison.rendered = Some((Side::After, next));
-    Ok(comparison)
+    head.push_str("# Its present text:\n");
+    for line in text.lines() {
+        head.push_str(&format!("#   {}\n", crate::output::escape::line(line)));
+    }
+    head
 }
 
 impl Comparison {
@@ -770,11 +838,68 @@ impl Comparison {
             patches: Vec::new(),
             findings: Vec::new(),
             pod_findings: Vec::new(),
+            known: HashSet::new(),
+            fails_already: false,
             dropped_at: None,
             failure: None,
             rfc6902: None,
             made: None,
         }
+    }
+
+    /// Under another template: which operations fail only there, or meet another element, and what is wrong with both.
+    fn next_template(
+        &mut self,
+        site: &Site,
+        present: &Rendered,
+        subject: Subject<'_>,
+        next: &Rendered,
+    ) -> Result<(), CommandError> {
+        // As this comparison would tell them of the present template.
+        let mut known = Self::new((Value::Null, String::new()), (Value::Null, String::new()));
+        known.judge_rendered(site, present);
+        self.known.extend(check::findings(site, subject, present));
+        self.known.extend(known.pod_findings.into_iter().map(|(finding, _)| finding));
+        for patch in &known.patches {
+            let told = patch.findings.iter().map(|(operation, finding)| patch.told(*operation, finding));
+            self.known.extend(told);
+        }
+        match (&present.failure, &next.failure) {
+            (None, Some(failure)) => self.findings.push(Finding::new(
+                "new-template-fails",
+                Severity::Error,
+                format!(
+                    "works with the present template and fails with the new one: {}",
+                    failure_text(next, failure)
+                ),
+            )),
+            (Some(old), Some(new)) => self.fails_already = failure_text(present, old) == failure_text(next, new),
+            _ => {}
+        }
+        let [old, new] = [what_is_left(&present.unpatched)?, what_is_left(&next.unpatched)?];
+        self.findings.extend(patch_diff::other_project_container(
+            &site.assumptions().project_container,
+            &old,
+            &new,
+        ));
+        for (patch, report) in next.patches.iter().zip(&mut self.patches) {
+            for (i, operation) in patch.operations().iter().enumerate() {
+                let met = patch_diff::other_elements(&old, &new, &operation.path());
+                if met.is_empty() {
+                    continue;
+                }
+                // It names the element that happens to be there.
+                let is_advice = |(of, finding): &(usize, Finding)| *of == i && finding.rule == "index-without-guard";
+                report.findings.retain(|found| !is_advice(found));
+                let told = met.iter().map(|met| {
+                    Finding::new("new-template-other-element", Severity::Warning, met.to_string())
+                });
+                report.findings.extend(told.map(|finding| (i, finding)));
+            }
+            // The report of an operation takes them in this order.
+            report.findings.sort_by_key(|(operation, _)| *operation);
+        }
+        Ok(())
     }
 
     fn add_notes(&mut self, made: &Made) {
@@ -818,7 +943,7 @@ impl Comparison {
                 .filter_map(|op| op.json().to_value().ok())
                 .collect();
             if report.dropped.is_some() {
-                let own = dropped_text(site, rendered, &patch.license)
+                let own = patch_text_of(site, rendered, &patch.license)
                     .map_or(Ok(()), |text| strict_text(&document, &text).map(|_| ()));
                 verdict = verdict.and(own.clone());
                 report.rfc6902 = Some(own);
@@ -849,14 +974,6 @@ impl Comparison {
             report.rfc6902 = Some(own);
             self.patches.push(report);
         }
-        let options = Options {
-            validate: site.assumptions().validate_operation,
-        };
-        for found in operation_findings(rendered, options) {
-            if let Some(report) = self.patches.get_mut(found.patch) {
-                report.findings.push((found.operation, found.finding));
-            }
-        }
         if let Some(candidate) = &site.what_if().patch
             && let Ok(pod) = rendered.pod.to_value()
         {
@@ -868,7 +985,6 @@ impl Comparison {
                 .patches
                 .iter_mut()
                 .find(|p| Some(&*p.license) == site.what_if().candidate_license())
-            && !report.findings.is_empty()
         {
             report.places = candidate.places();
         }
@@ -892,29 +1008,38 @@ impl Comparison {
         let found = check_pod(&self.after)
             .into_iter()
             .chain(check_change(&self.before, &self.after));
-        self.pod_findings = found.map(|found| (found, Vec::new())).collect();
+        let told = |found: PodFinding| {
+            let found = Located::of_field(found, Vec::new());
+            (found.told_of_nobody(), found.to_json(None))
+        };
+        self.pod_findings = found.map(told).collect();
     }
 
-    /// The same where the pod after is a rendered one, with who is to blame.
+    /// The verdicts on the patches of a rendered pod, and all that there is to say about it.
     fn judge_rendered(&mut self, site: &Site, rendered: &Rendered) {
-        self.judge_pod();
-        if self.pod_findings.is_empty() {
-            return;
-        }
-        let explained = Explained::new(site, rendered);
-        let mut blamer = Blamer::new(rendered);
-        for (found, guilty) in &mut self.pod_findings {
-            let path = provenance::pointer(&found.path);
-            let writers = blamer.blame(found);
-            *guilty = writers
-                .iter()
-                .flat_map(|writer| explained.blame_json(writer, &path))
-                .collect();
+        self.judge_patches(site, rendered);
+        let mut explained = None;
+        for found in check::review(site, rendered) {
+            match found.place {
+                Place::Operation { patch, operation } => {
+                    if let Some(report) = self.patches.get_mut(patch) {
+                        report.findings.push((operation, found.finding));
+                    }
+                }
+                _ => {
+                    let explained = explained.get_or_insert_with(|| Explained::new(site, rendered));
+                    let entry = found.to_json(Some(explained));
+                    self.pod_findings.push((found.told(rendered), entry));
+                }
+            }
         }
     }
 
     fn writer(&self, side: Side, path: &[yaml::PathPart<'_>]) -> Option<String> {
         let (of, rendered) = self.rendered.as_ref()?;
+        if (*of, side) == (Side::After, Side::Before) {
+            return self.remover(rendered, path);
+        }
         if *of != side {
             return None;
         }
@@ -925,7 +1050,24 @@ impl Comparison {
                 yaml::PathPart::Index(index) => crate::json_patch::Key::Index(*index),
             })
             .collect();
-        match rendered.writer(rendered.pod.writer_of(&keys)?) {
+        self.operation_name(rendered, rendered.pod.writer_of(&keys)?)
+    }
+
+    /// Who took away what stands at a place of the pod before, or something above it.
+    fn remover(&self, rendered: &Rendered, path: &[yaml::PathPart<'_>]) -> Option<String> {
+        let path: Vec<crate::json_patch::PathPart> = path
+            .iter()
+            .map(|part| match part {
+                yaml::PathPart::Name(name) => crate::json_patch::PathPart::Name((*name).into()),
+                yaml::PathPart::Index(index) => crate::json_patch::PathPart::Index(*index),
+            })
+            .collect();
+        let step = (1..=path.len()).find_map(|end| rendered.removed_by(path.get(..end)?))?;
+        self.operation_name(rendered, step)
+    }
+
+    fn operation_name(&self, rendered: &Rendered, step: Stamp) -> Option<String> {
+        match rendered.writer(step) {
             provenance::Writer::Operation { patch, operation } => {
                 let patch = rendered.patches.get(patch)?;
                 Some(format!("{} op {}", short(patch), operation + 1))
@@ -941,7 +1083,10 @@ impl Comparison {
             let mut rest = patch.findings.iter().peekable();
             let operation = |(i, (operation, effect)): (usize, &(Operation, Effect))| {
                 let own = std::iter::from_fn(|| rest.next_if(|(at, _)| *at == i));
-                let findings: Vec<Value> = own.map(|(_, finding)| Value::Object(finding.to_json())).collect();
+                let entry = |finding: &Finding| {
+                    self.entry(&patch.told(i, finding), Value::Object(finding.to_json()))
+                };
+                let findings: Vec<Value> = own.map(|(_, finding)| entry(finding)).collect();
                 json!({"op": operation.op(), "path": operation.path(), "effect": effect.as_str(), "findings": findings})
             };
             patch.operations.iter().enumerate().map(operation).collect()
@@ -991,18 +1136,14 @@ impl Comparison {
                 verdict.insert("rfc6902_reason".to_owned(), json!(reason));
             }
         }
-        let about_pod = self.pod_findings.iter().map(|(found, blame)| {
-            let mut map = found.finding.to_json();
-            map.insert("path".to_owned(), json!(provenance::pointer(&found.path)));
-            map.insert("field".to_owned(), json!(found.field));
-            map.insert("blame".to_owned(), Value::from(blame.clone()));
-            Value::Object(map)
-        });
-        let others = self
-            .findings
-            .iter()
-            .map(|finding| Value::Object(finding.to_json()));
-        let findings: Vec<Value> = about_pod.chain(others).collect();
+        let pod = self.pod_findings.iter();
+        let pod = pod.map(|(finding, entry)| (finding, entry.clone()));
+        let others = self.findings.iter();
+        let others = others.map(|finding| (finding, Value::Object(finding.to_json())));
+        let findings: Vec<Value> = pod
+            .chain(others)
+            .map(|(finding, entry)| self.entry(finding, entry))
+            .collect();
         let patch = match &self.made {
             Some(Ok(made)) if show_secrets => Value::from(made.operations.clone()),
             Some(Ok(made)) => mask::anywhere(&Value::from(made.operations.clone())),
@@ -1019,6 +1160,36 @@ impl Comparison {
         report.insert("verdict".to_owned(), Value::Object(verdict));
         report.insert("patch".to_owned(), patch);
         Value::Object(report)
+    }
+
+    /// All findings as sentences, with their places in the patch's file.
+    fn told(&self) -> Vec<(Option<&str>, Finding)> {
+        let operations = self.patches.iter().flat_map(|patch| {
+            let findings = patch.findings.iter();
+            findings.map(|(i, finding)| (patch.places.get(*i).map(String::as_str), patch.told(*i, finding)))
+        });
+        let pod = self.pod_findings.iter().map(|(finding, _)| (None, finding.clone()));
+        let others = self
+            .findings
+            .iter()
+            // What an operation does is told in more words.
+            .filter(|finding| finding.rule != WITHOUT_EFFECT)
+            .map(|finding| {
+                let dropped = check::candidate_is_dropped([finding]);
+                let place = self.dropped_at.as_deref().filter(|_| dropped);
+                (place, finding.clone())
+            });
+        operations.chain(pod).chain(others).collect()
+    }
+
+    /// The entry of a finding, which says whether it is one under the present template too.
+    fn entry(&self, finding: &Finding, mut entry: Value) -> Value {
+        if self.known.contains(finding)
+            && let Some(entry) = entry.as_object_mut()
+        {
+            entry.insert("present".to_owned(), Value::Bool(true));
+        }
+        entry
     }
 
     fn shown(&self, show_secrets: bool) -> (Value, Value) {
@@ -1066,6 +1237,16 @@ impl PatchReport {
             .zip(patch.effects.iter().copied())
             .collect();
         report
+    }
+
+    /// A finding about an operation as a sentence that names it.
+    fn told(&self, operation: usize, finding: &Finding) -> Finding {
+        let count = self.operations.len();
+        let message = format!("{}, operation {} of {count}: {}", self.name(), operation + 1, finding.message);
+        Finding {
+            message,
+            ..finding.clone()
+        }
     }
 
     /// `license "Lab" f3d76abf`, or the what-if's label.
@@ -1126,32 +1307,34 @@ fn patch_lines(patches: &[PatchReport]) -> String {
 
 /// The name of a patch in a hunk: the license's first 8 characters, or the what-if's label.
 fn short(patch: &Patch) -> String {
-    if patch.license == crate::pipeline::what_if::EXTRA_LICENSE {
+    if patch.license == EXTRA_LICENSE {
         patch.title.clone()
     } else {
         patch.license.get(..8).unwrap_or(&patch.license).to_owned()
     }
 }
 
-fn print(
-    ui: &Ui,
-    args: &Args,
-    of_template: &[Finding],
-    comparisons: Vec<Comparison>,
-) -> Result<Exit, CommandError> {
-    let many = comparisons.len() > 1;
+fn print(ui: &Ui, args: &Args, compared: Compared) -> Result<Exit, CommandError> {
+    let Compared {
+        many,
+        comparisons,
+        errors,
+        of_template,
+        mut exit,
+    } = compared;
     let mut report = Report::new(ui, many);
-    report.for_all(of_template);
+    report.for_all(&of_template);
     let mut out = ui.stdout();
     let (mut differs, mut fails, mut dropped) = (false, false, false);
     for comparison in &comparisons {
         differs |= comparison.before != comparison.after;
-        fails |= comparison.failure.is_some();
-        dropped |= comparison
-            .findings
-            .iter()
-            .any(|f| f.rule == "patch-dropped" && f.severity == Severity::Error);
+        fails |= comparison.failure.is_some() && !comparison.fails_already;
+        dropped |= check::candidate_is_dropped(&comparison.findings);
     }
+    let unmade = |comparison: &Comparison| match &comparison.made {
+        Some(Err(error)) => Some(error.clone()),
+        _ => None,
+    };
     match args.output {
         Format::Diff => match ExternalDiff::from_env(ui) {
             Some(external) => {
@@ -1159,132 +1342,95 @@ fn print(
                     comparisons.iter().map(|c| c.shown(args.show_secrets)).collect();
                 differs = external.show(&pairs)?;
             }
-            None => out.write_all(diffs(ui, args, &comparisons).as_bytes())?,
+            None => out.write_all(diffs(ui, args, many, &comparisons).as_bytes())?,
         },
         Format::Patch | Format::License => {
             for comparison in &comparisons {
-                match &comparison.made {
-                    Some(Ok(made)) => {
-                        let mut text = patch_diff::text(&made.operations, args.output == Format::Patch);
-                        if !text.ends_with('\n') {
-                            text.push('\n');
-                        }
-                        if made.operations.is_empty() {
-                            ui.note("there is no difference that a patch would make");
-                        }
-                        out.write_all(text.as_bytes())?;
+                if let Some(error) = unmade(comparison) {
+                    if !many {
+                        return Err(CommandError::usage(error));
                     }
-                    Some(Err(error)) => return Err(CommandError::usage(error)),
-                    None => {}
+                    exit = exit.worst(Exit::Usage);
+                    report.error(comparison.project_id.as_deref().unwrap_or_default(), error);
                 }
+                let Some(Ok(made)) = &comparison.made else { continue };
+                let mut text = patch_diff::text(&made.operations, args.output == Format::Patch);
+                if !text.ends_with('\n') {
+                    text.push('\n');
+                }
+                if made.operations.is_empty() {
+                    ui.note("there is no difference that a patch would make");
+                }
+                out.write_all(text.as_bytes())?;
             }
         }
         Format::Json => {
-            let reports: Vec<Value> = comparisons.iter().map(|c| c.report(args.show_secrets)).collect();
-            let value = match <[Value; 1]>::try_from(reports) {
-                Ok([only]) => only,
-                Err(all) => Value::from(all),
+            let mut reports: Vec<Value> = comparisons.iter().map(|c| c.report(args.show_secrets)).collect();
+            let value = match reports.pop() {
+                Some(only) if !many => only,
+                last => {
+                    reports.extend(last);
+                    Value::from(reports)
+                }
             };
             out.write_all(json_output::pretty(&value).as_bytes())?;
         }
     }
     out.finish()?;
-    for comparison in comparisons {
+    for (id, error) in errors {
+        exit = exit.worst(error.exit);
+        report.error(&id, error.message);
+    }
+    let mut known = 0;
+    for comparison in &comparisons {
         if !many && args.output != Format::Json && !comparison.patches.is_empty() {
             ui.plain(patch_lines(&comparison.patches).trim_end());
         }
-        if let Some((text, _)) = &comparison.failure {
-            let project = comparison
-                .project_id
-                .as_deref()
-                .map_or_else(String::new, |id| format!("project {id}: "));
-            ui.error(&format!("{project}CoCalc cannot make the pod: {text}"), None);
-        }
         let id = comparison.project_id.as_deref().unwrap_or_default();
-        for patch in &comparison.patches {
-            let count = patch.operations.len();
-            for (i, finding) in &patch.findings {
-                let message = format!(
-                    "{}, operation {} of {count}: {}",
-                    patch.name(),
-                    i + 1,
-                    finding.message
-                );
-                let finding = Finding {
-                    message,
-                    ..finding.clone()
-                };
-                report.add_at(id, patch.places.get(*i).map(String::as_str), finding);
-            }
+        if let Some((text, _)) = &comparison.failure {
+            let already = if comparison.fails_already {
+                ", under the present template too"
+            } else {
+                ""
+            };
+            report.error(id, format!("CoCalc cannot make the pod{already}: {text}"));
         }
-        for (found, blame) in &comparison.pod_findings {
-            let who = blamed(blame);
-            let message = format!("{}{who}", check::at_place(&found.field, &found.finding.message));
-            report.add_at(
-                id,
-                None,
-                Finding {
-                    message,
-                    ..found.finding.clone()
-                },
-            );
-        }
-        for finding in comparison.findings {
-            match finding.rule {
-                // What an operation does is told above in more words.
-                "operation-without-effect" => {}
-                "patch-dropped" if finding.severity == Severity::Error => {
-                    report.add_at(id, comparison.dropped_at.as_deref(), finding);
-                }
-                _ => report.add(id, vec![finding]),
+        for (place, finding) in comparison.told() {
+            if comparison.known.contains(&finding) {
+                known += 1;
+            } else {
+                report.add_at(id, place, finding);
             }
         }
     }
+    if known > 0 {
+        let s = if known == 1 { "" } else { "s" };
+        ui.note(&format!("{known} finding{s} not shown: the same as under the present template"));
+    }
     let worst = report.finish();
-    Ok(match args.fail_on {
+    Ok(exit.worst(match args.fail_on {
         Some(fail_on) if fails || worst.is_some_and(|worst| worst >= fail_on.into()) => Exit::No,
         Some(_) => Exit::Done,
         None if fails || dropped => Exit::No,
         None if args.output == Format::Diff && differs && !args.exit_zero => Exit::No,
         None => Exit::Done,
-    })
+    }))
 }
 
-/// ` (license "Lab" f3d76abf, operation 1)`, or nothing if nobody is to blame.
-fn blamed(blame: &[Value]) -> String {
-    let name = |entry: &Value| {
-        let text = |member: &str| entry.get(member).and_then(Value::as_str).unwrap_or_default();
-        match text("by") {
-            "license" => {
-                let operation = entry.get("operation").and_then(Value::as_u64).unwrap_or_default() + 1;
-                format!(
-                    "{}, operation {operation}",
-                    check::license_name(text("title"), text("license"))
-                )
-            }
-            "quota" => format!("quota {}", text("field")),
-            "placeholder" => format!("placeholder {{{}}}", text("name")),
-            other => other.to_owned(),
-        }
-    };
-    let names: Vec<String> = blame.iter().map(name).collect();
-    if names.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", names.join("; "))
-    }
-}
-
-/// The text of a license's patch that CoCalc's check drops; of a patch that is stored as JSON, its JSON.
-fn dropped_text(site: &Site, rendered: &Rendered, license: &str) -> Option<String> {
+/// The text of a license's patch, as the what-if, the project or the license's row has it; of a patch that is stored as
+/// JSON, its JSON.
+fn patch_text_of(site: &Site, rendered: &Rendered, license: &str) -> Option<String> {
     if let Some(candidate) = &site.what_if().patch
         && site.what_if().candidate_license() == Some(license)
     {
         return Some(candidate.text.clone());
     }
-    let judged = rendered.judged.as_ref()?;
-    let found = &judged.computed.patches;
-    let patch = &found.iter().find(|found| found.license == license)?.patch;
+    let judged = rendered.judged.as_ref();
+    let found = judged.and_then(|judged| {
+        let mut patches = judged.computed.patches.iter();
+        Some(&patches.find(|found| found.license == license)?.patch)
+    });
+    let patch = found.or_else(|| site.license(license)?.quota.get_non_null("patch"))?;
     Some(match patch {
         Json::String(text) => text.to_string_lossy(),
         other => other.stringify(),
@@ -1311,7 +1457,7 @@ fn print_rules(ui: &Ui) -> Result<Exit, CommandError> {
 }
 
 /// One diff, or of many projects each different one once, with the number of projects that have it.
-fn diffs(ui: &Ui, args: &Args, comparisons: &[Comparison]) -> String {
+fn diffs(ui: &Ui, args: &Args, many: bool, comparisons: &[Comparison]) -> String {
     let one = |comparison: &Comparison| {
         let (before, after) = comparison.shown(args.show_secrets);
         let documents = Documents {
@@ -1326,8 +1472,8 @@ fn diffs(ui: &Ui, args: &Args, comparisons: &[Comparison]) -> String {
             ui.color_stdout(),
         )
     };
-    if let [only] = comparisons {
-        return one(only);
+    if !many {
+        return comparisons.iter().map(one).collect();
     }
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut order: Vec<(String, String)> = Vec::new();
@@ -1411,7 +1557,7 @@ fn without_patch_of(
     args: &Args,
     ui: &Ui,
     sources: &Sources,
-) -> Result<crate::pipeline::what_if::WhatIf, CommandError> {
+) -> Result<WhatIf, CommandError> {
     let mut what_if = args.what_if.resolve_for_making(ui, &sources.snapshot)?;
     if what_if.for_license.is_some() && what_if.patch.is_none() {
         what_if.patch = Some(PatchText {
@@ -1455,7 +1601,13 @@ fn render_base(ui: &Ui, args: &Args, sources: &Sources, id: Option<&str>) -> Res
         .map_err(|error| CommandError::usage(format!("project {}: {error}", subject.project_id)))
 }
 
-fn site_of_new_template(ui: &Ui, args: &Args, sources: &Sources, file: &Path) -> Result<Site, CommandError> {
+fn site_of_new_template(
+    ui: &Ui,
+    args: &Args,
+    sources: &Sources,
+    file: &Path,
+    what_if: WhatIf,
+) -> Result<Site, CommandError> {
     let (template, notes) = snapshot::template_from_manifests(
         &input(file),
         &mut std::io::stdin().lock(),
@@ -1468,6 +1620,5 @@ fn site_of_new_template(ui: &Ui, args: &Args, sources: &Sources, file: &Path) ->
     let mut snapshot = sources.snapshot.clone();
     snapshot.template = Some(template);
     let sources = Sources::of(snapshot, sources.projects_from.clone());
-    let what_if = args.what_if.resolve(ui, &sources.snapshot)?;
     site_with(&sources, &args.sources, what_if, args.what_if.stored)
 }

@@ -117,6 +117,8 @@ pub(super) struct WhatIfArgs {
 /// What the sources hold.
 pub(super) struct Sources {
     pub(super) snapshot: Snapshot,
+    /// When the sources say that it is now, `--at` aside.
+    now: Option<Timestamp>,
     /// What to call the source of projects in messages.
     pub(super) projects_from: String,
     /// Projects of the database that were asked for and cannot be judged.
@@ -133,6 +135,7 @@ impl Sources {
     /// A snapshot that holds all there is.
     pub(super) fn of(snapshot: Snapshot, projects_from: String) -> Self {
         Self {
+            now: snapshot.now,
             snapshot,
             projects_from,
             unreadable: Vec::new(),
@@ -140,6 +143,14 @@ impl Sources {
             stdin_used: false,
             cluster: None,
         }
+    }
+
+    /// The site without any what-if.
+    pub(super) fn site_now(&mut self, args: &SourceArgs, stored: bool) -> Result<Site, CommandError> {
+        let at = std::mem::replace(&mut self.snapshot.now, self.now);
+        let site = site_with(self, args, WhatIf::default(), stored);
+        self.snapshot.now = at;
+        site
     }
 }
 
@@ -212,6 +223,7 @@ impl SourceArgs {
         } else {
             files
         };
+        let now = snapshot.now;
         if let Some(at) = &what_if.at {
             let at = snapshot::parse_timestamp(at).ok_or_else(|| {
                 CommandError::usage(format!("--at {at:?} is no time"))
@@ -220,6 +232,7 @@ impl SourceArgs {
             snapshot.now = Some(at);
         }
         Ok(Sources {
+            now,
             snapshot,
             projects_from: projects_from.join(" and "),
             ..sources

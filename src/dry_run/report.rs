@@ -30,7 +30,7 @@ impl Told<'_> {
     fn findings(&self) -> Value {
         self.findings
             .iter()
-            .map(|found| found.to_json(self.explained))
+            .map(|found| found.to_json(Some(self.explained)))
             .collect()
     }
 }

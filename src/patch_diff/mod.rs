@@ -12,7 +12,9 @@
 mod align;
 mod differences;
 mod kubernetes;
+mod license_edit;
 mod merge;
+mod new_template;
 mod operations;
 mod proof;
 mod rebase;
@@ -24,7 +26,9 @@ use serde_json::Value;
 pub(crate) use differences::decoded;
 pub use differences::{Difference, as_rendered, differences};
 pub use kubernetes::{is_live, without_kubernetes};
+pub use license_edit::LicenseEdit;
 pub use merge::as_operations;
+pub use new_template::{OtherElement, other_elements, other_project_container};
 pub use proof::{ProofError, Reading, prove};
 
 use crate::{
@@ -203,50 +207,6 @@ pub fn text(operations: &[Value], pretty: bool) -> String {
     }
     text.push_str(end);
     text
-}
-
-/// A list index that means another element in a new document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OtherElement {
-    /// JSON pointer of the element.
-    pub pointer: String,
-    /// What identifies it in the old document.
-    pub old: String,
-    /// What identifies it in the new one, or that it has none.
-    pub new: String,
-}
-
-/// The list indices in a pointer that mean elements of another identity (`name`, or `mountPath` of a mount) in a new
-/// document.
-pub fn other_elements(old: &Value, new: &Value, pointer: &str) -> Vec<OtherElement> {
-    let identity = |value: &Value| {
-        ["mountPath", "name"]
-            .iter()
-            .find_map(|name| value.get(name)?.as_str())
-            .map(|text| format!("{text:?}"))
-    };
-    let mut found = Vec::new();
-    for (at, _) in pointer.match_indices('/').skip(1).chain([(pointer.len(), "")]) {
-        let prefix = &pointer[..at];
-        let (Some(parent), Some(was)) = (prefix.rsplit_once('/'), old.pointer(prefix)) else {
-            continue;
-        };
-        if !old.pointer(parent.0).is_some_and(Value::is_array) {
-            continue;
-        }
-        let Some(was) = identity(was) else { continue };
-        let now = new
-            .pointer(prefix)
-            .map_or_else(|| "missing".to_owned(), |now| identity(now).unwrap_or_default());
-        if was != now {
-            found.push(OtherElement {
-                pointer: prefix.to_owned(),
-                old: was,
-                new: now,
-            });
-        }
-    }
-    found
 }
 
 /// Whether a value is nested deeper than [`MAX_DEPTH`]; does not recurse.

@@ -454,6 +454,23 @@ impl Site {
         self.licenses.get(id)
     }
 
+    /// The license whose new patch or quota is given, if it exists and the project does not hold it, so that nothing
+    /// changes.
+    pub fn license_not_held(&self, subject: Subject<'_>) -> Option<&str> {
+        let id = self.what_if.for_license.as_deref()?;
+        let holds = match subject.known {
+            Known::Row(row) => row.site_license.text().contains(id),
+            Known::NoLicenses | Known::Nothing => false,
+        };
+        let added = self.what_if.add.iter().any(|added| added == id);
+        let is_known = match self.what_if.candidate_license() {
+            // Its row holds the candidate now.
+            Some(_) => self.candidate_was_known,
+            None => self.licenses.contains_key(id),
+        };
+        (is_known && !holds && !added).then_some(id)
+    }
+
     /// What to assume about licenses.
     pub fn what_if(&self) -> &WhatIf {
         &self.what_if
