@@ -131,7 +131,8 @@ impl Located {
                     patch: *patch,
                     operation: *operation,
                 };
-                let mut party = explained.map_or_else(Vec::new, |explained| explained.blame_json(&writer, ""));
+                let mut party =
+                    explained.map_or_else(Vec::new, |explained| explained.blame_json(&writer, ""));
                 if let Some(Value::Object(mut party)) = party.pop() {
                     party.remove("by");
                     entry.extend(party);
@@ -141,7 +142,9 @@ impl Located {
                 let path = pointer(path);
                 let blame: Vec<Value> = explained.map_or_else(Vec::new, |explained| {
                     let writers = writers.iter();
-                    writers.flat_map(|writer| explained.blame_json(writer, &path)).collect()
+                    writers
+                        .flat_map(|writer| explained.blame_json(writer, &path))
+                        .collect()
                 });
                 for name in ["license", "title", "operation"] {
                     let known = blame.first().and_then(|first| first.get(name));

@@ -15,7 +15,7 @@ use crate::{
         pod::{PodFinding, check_change, check_pod},
         rules::rules,
     },
-    json::Json,
+    json::{JsString, Json},
     json_patch::{
         Document, Effect, Gate, Operation, Options, Stamp, Unsendable, apply, strict, strict_in_place,
         strict_text,
@@ -598,7 +598,8 @@ fn project(
     let present = present.map_err(CommandError::usage)?;
     let after = what_is_left(&rendered.pod)?;
     let before = match &present {
-        Some(present) => what_is_left(&present.pod)?,
+        Some(present) if args.new_template.is_some() => what_is_left(&present.pod)?,
+        Some(present) => without_patches_in_config(&rendered, what_is_left(&present.pod)?),
         None => what_is_left(&rendered.unpatched)?,
     };
     let labels = match &present {
@@ -626,12 +627,48 @@ fn project(
     Ok(Some(comparison))
 }
 
+/// `{project_config}` repeats the patches, in base64: where nothing else of it differs, that is no difference.
+fn without_patches_in_config(rendered: &Rendered, before: Value) -> Value {
+    let quota_of = |pod: &Value| {
+        let texts =
+            environment(pod).filter_map(|value| placeholders::quota_of_project_config(value.as_str()?));
+        let without_patch = |quota: Json| {
+            let mut members = quota.as_map().cloned().unwrap_or_default();
+            members.shift_remove(&JsString::from("patch"));
+            Json::Map(members.into())
+        };
+        texts.map(without_patch).collect::<Vec<_>>()
+    };
+    let after = rendered.pod.to_value().unwrap_or_default();
+    if quota_of(&before) == quota_of(&after) {
+        with_project_config_of(rendered, before)
+    } else {
+        before
+    }
+}
+
+/// The values of the containers' environment variables.
+fn environment(pod: &Value) -> impl Iterator<Item = &Value> {
+    let containers = pod.pointer("/spec/containers").and_then(Value::as_array);
+    let variables = containers
+        .into_iter()
+        .flatten()
+        .filter_map(|container| container.get("env")?.as_array());
+    variables.flatten().filter_map(|variable| variable.get("value"))
+}
+
 /// `2 licenses, 1 what-if`: those whose patches CoCalc applies.
 fn licenses_text(site: &Site, rendered: &Rendered) -> String {
     let what_if = site.what_if();
-    let candidate = what_if.candidate_license().filter(|_| what_if.for_license.is_none());
+    let candidate = what_if
+        .candidate_license()
+        .filter(|_| what_if.for_license.is_none());
     let is_candidate = |patch: &&Patch| Some(&*patch.license) == candidate;
-    let licenses = rendered.patches.iter().filter(|patch| !is_candidate(patch)).count();
+    let licenses = rendered
+        .patches
+        .iter()
+        .filter(|patch| !is_candidate(patch))
+        .count();
     let s = if licenses == 1 { "" } else { "s" };
     let has_candidate = rendered.patches.iter().any(|patch| is_candidate(&patch));
     let extra = if has_candidate { ", 1 what-if" } else { "" };
@@ -752,9 +789,10 @@ fn edit(
         }
     })?;
     let before = edit.pod();
-    let mut header = "# Edit the pod that CoCalc will create; an empty or unchanged file ends it. Lines with # at their\n\
+    let mut header =
+        "# Edit the pod that CoCalc will create; an empty or unchanged file ends it. Lines with # at their\n\
                       # start are left out.\n"
-        .to_owned();
+            .to_owned();
     if let Some(license) = license {
         header.push_str(&present_text(site, &rendered, license, &edit));
     }
@@ -808,7 +846,8 @@ fn present_text(site: &Site, rendered: &Rendered, license: &str, edit: &LicenseE
     let Some(text) = stored else {
         return format!("#\n# What you change becomes the patch of {name}, which has none yet.\n");
     };
-    let mut head = format!("#\n# The patch of {name} is in the pod; what you save gives its whole new text.\n");
+    let mut head =
+        format!("#\n# The patch of {name} is in the pod; what you save gives its whole new text.\n");
     if let Some((operation, why)) = edit.broken() {
         let why = crate::output::escape::line(why).into_owned();
         head.push_str(&format!(
@@ -817,7 +856,9 @@ fn present_text(site: &Site, rendered: &Rendered, license: &str, edit: &LicenseE
         ));
     }
     if let Gate::Dropped(reason) = &*site.gate(&Json::string(&text)) {
-        head.push_str(&format!("# CoCalc drops it in silence, so nothing of it is here: {reason}\n"));
+        head.push_str(&format!(
+            "# CoCalc drops it in silence, so nothing of it is here: {reason}\n"
+        ));
     }
     head.push_str("# Its present text:\n");
     for line in text.lines() {
@@ -859,9 +900,13 @@ impl Comparison {
         let mut known = Self::new((Value::Null, String::new()), (Value::Null, String::new()));
         known.judge_rendered(site, present);
         self.known.extend(check::findings(site, subject, present));
-        self.known.extend(known.pod_findings.into_iter().map(|(finding, _)| finding));
+        self.known
+            .extend(known.pod_findings.into_iter().map(|(finding, _)| finding));
         for patch in &known.patches {
-            let told = patch.findings.iter().map(|(operation, finding)| patch.told(*operation, finding));
+            let told = patch
+                .findings
+                .iter()
+                .map(|(operation, finding)| patch.told(*operation, finding));
             self.known.extend(told);
         }
         match (&present.failure, &next.failure) {
@@ -873,7 +918,9 @@ impl Comparison {
                     failure_text(next, failure)
                 ),
             )),
-            (Some(old), Some(new)) => self.fails_already = failure_text(present, old) == failure_text(next, new),
+            (Some(old), Some(new)) => {
+                self.fails_already = failure_text(present, old) == failure_text(next, new)
+            }
             _ => {}
         }
         let [old, new] = [what_is_left(&present.unpatched)?, what_is_left(&next.unpatched)?];
@@ -889,7 +936,8 @@ impl Comparison {
                     continue;
                 }
                 // It names the element that happens to be there.
-                let is_advice = |(of, finding): &(usize, Finding)| *of == i && finding.rule == "index-without-guard";
+                let is_advice =
+                    |(of, finding): &(usize, Finding)| *of == i && finding.rule == "index-without-guard";
                 report.findings.retain(|found| !is_advice(found));
                 let told = met.iter().map(|met| {
                     Finding::new("new-template-other-element", Severity::Warning, met.to_string())
@@ -1083,9 +1131,8 @@ impl Comparison {
             let mut rest = patch.findings.iter().peekable();
             let operation = |(i, (operation, effect)): (usize, &(Operation, Effect))| {
                 let own = std::iter::from_fn(|| rest.next_if(|(at, _)| *at == i));
-                let entry = |finding: &Finding| {
-                    self.entry(&patch.told(i, finding), Value::Object(finding.to_json()))
-                };
+                let entry =
+                    |finding: &Finding| self.entry(&patch.told(i, finding), Value::Object(finding.to_json()));
                 let findings: Vec<Value> = own.map(|(_, finding)| entry(finding)).collect();
                 json!({"op": operation.op(), "path": operation.path(), "effect": effect.as_str(), "findings": findings})
             };
@@ -1168,7 +1215,10 @@ impl Comparison {
             let findings = patch.findings.iter();
             findings.map(|(i, finding)| (patch.places.get(*i).map(String::as_str), patch.told(*i, finding)))
         });
-        let pod = self.pod_findings.iter().map(|(finding, _)| (None, finding.clone()));
+        let pod = self
+            .pod_findings
+            .iter()
+            .map(|(finding, _)| (None, finding.clone()));
         let others = self
             .findings
             .iter()
@@ -1242,7 +1292,12 @@ impl PatchReport {
     /// A finding about an operation as a sentence that names it.
     fn told(&self, operation: usize, finding: &Finding) -> Finding {
         let count = self.operations.len();
-        let message = format!("{}, operation {} of {count}: {}", self.name(), operation + 1, finding.message);
+        let message = format!(
+            "{}, operation {} of {count}: {}",
+            self.name(),
+            operation + 1,
+            finding.message
+        );
         Finding {
             message,
             ..finding.clone()
@@ -1353,7 +1408,9 @@ fn print(ui: &Ui, args: &Args, compared: Compared) -> Result<Exit, CommandError>
                     exit = exit.worst(Exit::Usage);
                     report.error(comparison.project_id.as_deref().unwrap_or_default(), error);
                 }
-                let Some(Ok(made)) = &comparison.made else { continue };
+                let Some(Ok(made)) = &comparison.made else {
+                    continue;
+                };
                 let mut text = patch_diff::text(&made.operations, args.output == Format::Patch);
                 if !text.ends_with('\n') {
                     text.push('\n');
@@ -1405,7 +1462,9 @@ fn print(ui: &Ui, args: &Args, compared: Compared) -> Result<Exit, CommandError>
     }
     if known > 0 {
         let s = if known == 1 { "" } else { "s" };
-        ui.note(&format!("{known} finding{s} not shown: the same as under the present template"));
+        ui.note(&format!(
+            "{known} finding{s} not shown: the same as under the present template"
+        ));
     }
     let worst = report.finish();
     Ok(exit.worst(match args.fail_on {
@@ -1553,11 +1612,7 @@ fn pod_of(rendered: &Rendered) -> Result<Value, CommandError> {
 
 /// What is assumed about licenses when a patch is made: with `--for-license` that license's present patch is left
 /// out, since the new one takes its place.
-fn without_patch_of(
-    args: &Args,
-    ui: &Ui,
-    sources: &Sources,
-) -> Result<WhatIf, CommandError> {
+fn without_patch_of(args: &Args, ui: &Ui, sources: &Sources) -> Result<WhatIf, CommandError> {
     let mut what_if = args.what_if.resolve_for_making(ui, &sources.snapshot)?;
     if what_if.for_license.is_some() && what_if.patch.is_none() {
         what_if.patch = Some(PatchText {

@@ -78,14 +78,19 @@ impl Selection<'_> {
     /// # Errors
     /// If the project does not hold the license that the what-if is about.
     pub(super) fn what_if_applies(&self, site: &Site) -> Result<(), CommandError> {
-        let [subject] = &self.subjects[..] else { return Ok(()) };
+        let [subject] = &self.subjects[..] else {
+            return Ok(());
+        };
         match site.license_not_held(*subject).filter(|_| !self.many) {
             None => Ok(()),
             Some(id) => Err(CommandError::usage(format!(
                 "--for-license {id}: project {} does not hold it, so nothing would change",
                 subject.project_id
             ))
-            .hint(format!("--add-license {} asks what it would do there", id.get(..8).unwrap_or(id)))),
+            .hint(format!(
+                "--add-license {} asks what it would do there",
+                id.get(..8).unwrap_or(id)
+            ))),
         }
     }
 

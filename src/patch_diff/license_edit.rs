@@ -55,7 +55,10 @@ impl<'a> LicenseEdit<'a> {
         if let Some((operation, _)) = &broken {
             document = rendered.unpatched.clone();
             let before = own.iter().take(*operation);
-            applied(&mut document, &earlier.iter().chain(before).copied().collect::<Vec<_>>());
+            applied(
+                &mut document,
+                &earlier.iter().chain(before).copied().collect::<Vec<_>>(),
+            );
         }
         let with = value(&document)?;
         of_others(applied(&mut document, &later))?;

@@ -45,7 +45,10 @@ impl fmt::Display for OtherElement {
             return write!(f, ", which has no {old:?} there");
         };
         let guard = json!({"op": "test", "path": format!("{list}/{now_at}/{identity}"), "value": old});
-        write!(f, "; {old:?} is at {list}/{now_at} there: to be sure put {guard} before it")
+        write!(
+            f,
+            "; {old:?} is at {list}/{now_at} there: to be sure put {guard} before it"
+        )
     }
 }
 
@@ -76,7 +79,8 @@ pub fn other_elements(old: &Value, new: &Value, pointer: &str) -> Vec<OtherEleme
             identity,
             old: was.to_owned(),
             new: now,
-            now_at: elements.and_then(|all| all.iter().position(|element| of(element).as_deref() == Some(was))),
+            now_at: elements
+                .and_then(|all| all.iter().position(|element| of(element).as_deref() == Some(was))),
         });
     }
     found
