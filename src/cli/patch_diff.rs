@@ -505,7 +505,9 @@ fn projects(
     } else if args.after.is_some() {
         without_patch_of(args, ui, &sources)?
     } else {
-        args.what_if.resolve(ui, &sources.snapshot)?
+        let mut what_if = args.what_if.resolve(ui, &sources.snapshot)?;
+        what_if.must_apply = sources.one_project;
+        what_if
     };
     let compares = !(args.edit || args.live || args.after.is_some() || args.new_template.is_some());
     let now = (compares && (what_if.changes_licenses() || args.what_if.at.is_some()))

@@ -121,6 +121,10 @@ pub(super) struct Sources {
     now: Option<Timestamp>,
     /// What to call the source of projects in messages.
     pub(super) projects_from: String,
+    /// When licenses are judged, if `--at` says so.
+    pub(super) at: Option<Timestamp>,
+    /// Whether the command is about one project.
+    pub(super) one_project: bool,
     /// Projects of the database that were asked for and cannot be judged.
     pub(super) unreadable: Vec<RowError>,
     /// The database, where the projects of `--all` are still in it.
@@ -138,6 +142,8 @@ impl Sources {
             now: snapshot.now,
             snapshot,
             projects_from,
+            at: None,
+            one_project: false,
             unreadable: Vec::new(),
             open: Cell::new(None),
             stdin_used: false,
@@ -200,11 +206,14 @@ impl SourceArgs {
         let from_files = files.has_projects;
         let mut sources = Sources::of(Snapshot::default(), String::new());
         sources.stdin_used = stdin_flags.iter().any(|(count, _)| *count > 0);
+        sources.one_project = need.is_some_and(|need| {
+            !need.projects.all && need.projects.with_license.is_none() && need.ids.len() <= 1
+        });
         let mut projects_from = Vec::new();
         if from_files {
             projects_from.push("the files given with -f".to_owned());
         }
-        let mut snapshot = if let Some(url) =
+        let snapshot = if let Some(url) =
             database::url(self.database.as_deref(), self.example || self.offline, from_files)
         {
             let FromDatabase {
@@ -225,11 +234,10 @@ impl SourceArgs {
         };
         let now = snapshot.now;
         if let Some(at) = &what_if.at {
-            let at = snapshot::parse_timestamp(at).ok_or_else(|| {
+            sources.at = Some(snapshot::parse_timestamp(at).ok_or_else(|| {
                 CommandError::usage(format!("--at {at:?} is no time"))
                     .hint("write it as 2026-12-01T08:00:00Z")
-            })?;
-            snapshot.now = Some(at);
+            })?);
         }
         Ok(Sources {
             now,
@@ -286,7 +294,8 @@ pub(super) fn site(
     source_args: &SourceArgs,
     what_if_args: &WhatIfArgs,
 ) -> Result<Site, CommandError> {
-    let what_if = what_if_args.resolve(ui, &sources.snapshot)?;
+    let mut what_if = what_if_args.resolve(ui, &sources.snapshot)?;
+    what_if.must_apply = sources.one_project;
     site_with(sources, source_args, what_if, what_if_args.stored)
 }
 
@@ -300,6 +309,7 @@ pub(super) fn site_with(
     let view = View {
         overrides: overrides(source_args)?,
         what_if,
+        at: sources.at,
         stored,
     };
     Ok(Site::new(&sources.snapshot, Timestamp::now(), view))
@@ -450,6 +460,7 @@ fn what_if(ui: &Ui, args: &WhatIfArgs, snapshot: &Snapshot) -> Result<WhatIf, Co
         for_license,
         add,
         drop,
+        must_apply: false,
     })
 }
 

@@ -54,7 +54,7 @@ pub struct Site {
     template: Option<Prepared>,
     settings: Option<SiteSettings>,
     licenses: BTreeMap<String, License>,
-    /// Whether the license of the candidate patch had a row before it.
+    /// Whether the license that is given another patch or quota had a row before.
     candidate_was_known: bool,
     software: Option<Software>,
     assumptions: Assumptions,
@@ -64,6 +64,7 @@ pub struct Site {
     now: Timestamp,
     overrides: Values,
     what_if: WhatIf,
+    at: Option<Timestamp>,
     stored: bool,
     /// Patches that many projects share, read once.
     gates: HashMap<JsString, Arc<Gate>>,
@@ -82,6 +83,8 @@ pub struct View {
     pub overrides: Values,
     /// What to assume about licenses.
     pub what_if: WhatIf,
+    /// When licenses are judged, whatever the time is.
+    pub at: Option<Timestamp>,
     /// Judge by what is stored in the projects, without the license hook.
     pub stored: bool,
 }
@@ -135,6 +138,15 @@ pub enum ProjectError {
         license: String,
         /// The running project whose entry is to blame.
         project: String,
+    },
+    /// A what-if about a license that the project does not hold ([`WhatIf::must_apply`]).
+    #[error(
+        "it does not hold license {license}, so there is nothing that --for-license could change; \
+         --add-license {license} gives it"
+    )]
+    NotHeld {
+        /// The license.
+        license: String,
     },
     /// CoCalc's license hook would fail.
     #[error(transparent)]
@@ -371,17 +383,20 @@ impl Rendered {
 }
 
 impl Site {
-    /// Prepares a snapshot. `now` is when licenses are judged, unless the snapshot says so itself.
+    /// Prepares a snapshot. `now` is when licenses are judged, unless the snapshot or the view says so itself.
     pub fn new(snapshot: &Snapshot, now: Timestamp, view: View) -> Self {
-        let now = snapshot.now.unwrap_or(now);
         let View {
             overrides,
             what_if,
+            at,
             stored,
         } = view;
+        let now = at.or(snapshot.now).unwrap_or(now);
         let mut licenses = snapshot.site_licenses.clone();
         let candidate_was_known = what_if
-            .candidate_license()
+            .for_license
+            .as_deref()
+            .or(what_if.candidate_license())
             .is_some_and(|id| licenses.contains_key(id));
         what_if.change_rows(&mut licenses, now);
         let (usage, uncountable) = usage(snapshot, &licenses);
@@ -399,6 +414,7 @@ impl Site {
             now,
             overrides,
             what_if,
+            at,
             stored,
         }
     }
@@ -440,6 +456,7 @@ impl Site {
                 quota: self.what_if.quota.as_ref().map(Json::separate),
                 ..self.what_if.clone()
             },
+            at: self.at,
             stored: self.stored,
         }
     }
@@ -474,6 +491,13 @@ impl Site {
     /// What to assume about licenses.
     pub fn what_if(&self) -> &WhatIf {
         &self.what_if
+    }
+
+    /// What is assumed about licenses, in words; `None` if the project is looked at as it is now.
+    pub fn what_if_words(&self) -> Option<String> {
+        let mut words = self.what_if.words();
+        words.extend(self.at.map(|at| format!("at {at}")));
+        (!words.is_empty()).then(|| words.join(", "))
     }
 
     /// What is assumed of CoCalc's closed part.
@@ -577,9 +601,20 @@ impl Site {
             _ => column("users", |row| &row.users)?,
         };
         let own = column("site_license", |row| &row.site_license)?;
+        // Where nothing is known of a project, neither is that it lacks the license.
+        let was_known = self.candidate_was_known && !matches!(subject.known, Known::Nothing);
         let before = self
             .what_if
-            .change_project(&own, &self.licenses, self.candidate_was_known, self.stored);
+            .change_project(&own, &self.licenses, was_known, self.stored);
+        if self.what_if.must_apply
+            && was_known
+            && let Some(id) = self.what_if.for_license.as_deref()
+            && before.get(id).is_none()
+        {
+            return Err(ProjectError::NotHeld {
+                license: id.to_owned(),
+            });
+        }
         let (site_license, verdicts) = if self.stored {
             (before, Vec::new())
         } else {

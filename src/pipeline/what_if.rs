@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::{
     json::{self, JsString, Json, Map},
     json_patch::{Gate, Reason, gate},
+    output::escape,
     snapshot::License,
 };
 
@@ -26,6 +27,8 @@ pub struct WhatIf {
     pub add: Vec<String>,
     /// Full ids of licenses to take from each project.
     pub drop: Vec<String>,
+    /// Whether it is an error that a project does not hold `for_license`; else such a project stays as it is.
+    pub must_apply: bool,
 }
 
 /// A candidate patch.
@@ -89,6 +92,27 @@ impl WhatIf {
     pub fn candidate_license(&self) -> Option<&str> {
         self.has_candidate()
             .then(|| self.for_license.as_deref().unwrap_or(EXTRA_LICENSE))
+    }
+
+    /// What is assumed, in words: `label.json`, `license 77aa10b4 added`.
+    pub(super) fn words(&self) -> Vec<String> {
+        let short = |id: &str| escape::line(id.get(..8).unwrap_or(id)).into_owned();
+        let of = match &self.for_license {
+            Some(id) => format!(" for license {}", short(id)),
+            None => String::new(),
+        };
+        let candidate = match (&self.patch, &self.quota) {
+            (Some(patch), None) => Some(format!("{}{of}", patch.label)),
+            (Some(patch), Some(_)) => Some(format!("{} and a quota{of}", patch.label)),
+            (None, Some(_)) => Some(format!("a quota{of}")),
+            (None, None) => None,
+        };
+        let added = self.add.iter().map(|id| format!("license {} added", short(id)));
+        let dropped = self
+            .drop
+            .iter()
+            .map(|id| format!("license {} dropped", short(id)));
+        candidate.into_iter().chain(added).chain(dropped).collect()
     }
 
     fn candidate_quota(&self, old: &Json) -> Json {

@@ -741,3 +741,39 @@ fn no_secret_leaves_in_base64_in_a_made_patch_or_in_a_message() {
         assert!(!all.contains("hush"), "{output}: {all}");
     }
 }
+
+/// The license "Admin" of the example, which its project does not hold.
+const NOT_HELD: &str = "ad313a55-0c1b-4f5e-9d5e-2b7a6c1d4e8f";
+
+#[test]
+fn a_what_if_about_a_license_that_the_project_does_not_hold_is_an_error_for_one_project() {
+    let sandbox = Sandbox::new();
+    let what_if = ["--example", "--for-license", NOT_HELD, "-p", LABEL];
+    for command in ["render", "patch-diff", "quota"] {
+        let run = |more: &[&str]| sandbox.run(&[&[command], &what_if[..], more].concat());
+        run(&[])
+            .code(2)
+            .prints_nothing()
+            .says(&format!(
+                "project {LAB}: it does not hold license {NOT_HELD}, so there is nothing that --for-license could change"
+            ))
+            .says(&format!("--add-license {NOT_HELD} gives it"));
+        // Of many projects those that hold it are asked about.
+        let all = run(&["--all"]);
+        assert_ne!(all.code, 2, "{}", all.stderr);
+        let added = run(&["--add-license", NOT_HELD]);
+        assert_ne!(added.code, 2, "{}", added.stderr);
+    }
+    // Whose patch is made need not be held yet.
+    let sandbox = sandbox.file("after.json", &rendered().to_string());
+    sandbox
+        .run(&[
+            "patch-diff",
+            "--example",
+            "--after",
+            "after.json",
+            "--for-license",
+            NOT_HELD,
+        ])
+        .code(0);
+}
