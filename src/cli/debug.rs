@@ -770,7 +770,8 @@ impl Run<'_> {
             let stamp = replay.document.writer_of(&keys).filter(|stamp| *stamp > 0)?;
             Some(format!("op {stamp}"))
         };
-        diff::unified(&documents, &writer, self.ui.color_stdout())
+        let writers = |side: Side, path: &[PathPart<'_>]| writer(side, path).into_iter().collect();
+        diff::unified(&documents, &writers, self.ui.color_stdout())
     }
 
     fn replay_text(&self, text: &mut String, judged: &Judged) {

@@ -212,7 +212,6 @@ pub(super) fn dry_run(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Resu
         return Err(no_template());
     };
     let selection = args.projects.select(ui, &sources, &ids)?;
-    selection.what_if_applies(&site)?;
     if selection
         .subjects
         .iter()

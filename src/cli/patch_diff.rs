@@ -17,8 +17,8 @@ use crate::{
     },
     json::{JsString, Json},
     json_patch::{
-        Document, Effect, Gate, Operation, Options, Stamp, Unsendable, apply, strict, strict_in_place,
-        strict_text,
+        Document, Effect, Gate, Operation, Options, PathPart, Stamp, Unsendable, apply, strict,
+        strict_in_place, strict_text,
     },
     output::{
         diff::{self, Documents, Side},
@@ -28,7 +28,7 @@ use crate::{
         ui::Ui,
         yaml,
     },
-    patch_diff::{self, LicenseEdit, Made, Request},
+    patch_diff::{self, LicenseEdit, Made, Request, Touched},
     pipeline::{
         Patch, Rendered, Site, Subject,
         calibrate::Speaker,
@@ -49,7 +49,7 @@ use super::{
     render::failure_text,
     report::{FailOn, Report},
     select::ProjectArgs,
-    sources::{SourceArgs, Sources, WhatIfArgs, input, no_template, site_with},
+    sources::{SourceArgs, Sources, WhatIfArgs, input, no_template, site_now, site_with},
 };
 
 /// Show what patches change in a project's pod, or make the patch that an edit needs
@@ -182,8 +182,8 @@ struct Comparison {
     findings: Vec<Finding>,
     /// What is wrong with the pod after, each with the entry of the report.
     pod_findings: Vec<(Finding, Value)>,
-    /// What is true under the present template already.
-    known: HashSet<Finding>,
+    /// What is true under the present template already: findings, and the pointers of those about the pod.
+    known: HashSet<(Finding, String)>,
     /// Whether the patches fail in the same way under the present template.
     fails_already: bool,
     /// Where the candidate's file breaks CoCalc's check.
@@ -499,7 +499,7 @@ fn projects(
             "--new-template with -o patch or -o license goes with --edit: what differs otherwise is the template's own",
         ));
     }
-    let mut sources = read_with_template(ui, connection, args, ids)?;
+    let sources = read_with_template(ui, connection, args, ids)?;
     let what_if = if args.edit {
         args.what_if.resolve_for_making(ui, &sources.snapshot)?
     } else if args.after.is_some() {
@@ -511,7 +511,7 @@ fn projects(
     };
     let compares = !(args.edit || args.live || args.after.is_some() || args.new_template.is_some());
     let now = (compares && (what_if.changes_licenses() || args.what_if.at.is_some()))
-        .then(|| sources.site_now(&args.sources, args.what_if.stored))
+        .then(|| site_now(&sources, &args.sources, args.what_if.stored))
         .transpose()?;
     let new_site = args
         .new_template
@@ -524,7 +524,6 @@ fn projects(
         present: now.as_ref().or(new_site.as_ref().map(|_| &site)),
     };
     let selection = args.projects.select(ui, &sources, ids)?;
-    selection.what_if_applies(&site)?;
     if selection.many && (args.edit || args.after.is_some() || args.output == Format::License) {
         return Err(CommandError::usage(
             "--edit, --after and -o license take one project",
@@ -551,7 +550,11 @@ fn projects(
                 }
                 compared.comparisons.push(comparison);
             }
-            Ok(None) => compared.exit = compared.exit.worst(Exit::No),
+            // Whoever writes the text on into a license must not get an empty one.
+            Ok(None) if args.what_if.for_license.is_some() || args.output != Format::Diff => {
+                compared.exit = Exit::No;
+            }
+            Ok(None) => {}
             Err(error) if selection.many => {
                 compared.errors.push((subject.project_id.to_owned(), error));
             }
@@ -783,7 +786,17 @@ fn edit(
     rendered: Rendered,
 ) -> Result<Option<Comparison>, CommandError> {
     let license = site.what_if().for_license.as_deref();
-    let edit = LicenseEdit::new(&rendered, license.unwrap_or(EXTRA_LICENSE)).map_err(|error| {
+    let id = license.unwrap_or(EXTRA_LICENSE);
+    let text = patch_text_of(site, &rendered, id);
+    let gate = text.as_deref().map(|text| site.gate(&Json::string(text)));
+    let own = match gate.as_deref() {
+        Some(Gate::Passes(operations)) => &operations[..],
+        _ => &[],
+    };
+    let options = Options {
+        validate: site.assumptions().validate_operation,
+    };
+    let edit = LicenseEdit::new(&rendered, id, own, options).map_err(|error| {
         let message = format!("project {}: {error}", rendered.project_id);
         CommandError {
             exit: Exit::No,
@@ -796,7 +809,13 @@ fn edit(
                       # start are left out.\n"
             .to_owned();
     if let Some(license) = license {
-        header.push_str(&present_text(site, &rendered, license, &edit));
+        header.push_str(&present_text(
+            site,
+            license,
+            text.as_deref(),
+            gate.as_deref(),
+            &edit,
+        ));
     }
     let mut text = format!("{header}{}", yaml::write(before));
     loop {
@@ -815,7 +834,7 @@ fn edit(
                 Ok(after) => {
                     let after = saved_pod(&rendered, before, after);
                     match edit.make(&after, !args.no_guards) {
-                        Err(error) => error.to_string(),
+                        Err(error) => error,
                         Ok(made) => {
                             let before = (before.clone(), format!("{name}  rendered"));
                             let after = (after, format!("{name}  edited"));
@@ -841,11 +860,15 @@ fn edit(
 }
 
 /// The license whose new patch is made, for the head of the edited text.
-fn present_text(site: &Site, rendered: &Rendered, license: &str, edit: &LicenseEdit<'_>) -> String {
-    let row = site.license(license);
-    let name = check::license_name(row.map_or("", |row| &row.title), license);
-    let stored = patch_text_of(site, rendered, license);
-    let Some(text) = stored else {
+fn present_text(
+    site: &Site,
+    license: &str,
+    text: Option<&str>,
+    gate: Option<&Gate>,
+    edit: &LicenseEdit<'_>,
+) -> String {
+    let name = check::license_name(site.license(license).map_or("", |row| &row.title), license);
+    let Some(text) = text else {
         return format!("#\n# What you change becomes the patch of {name}, which has none yet.\n");
     };
     let mut head =
@@ -857,7 +880,7 @@ fn present_text(site: &Site, rendered: &Rendered, license: &str, edit: &LicenseE
             operation + 1
         ));
     }
-    if let Gate::Dropped(reason) = &*site.gate(&Json::string(&text)) {
+    if let Some(Gate::Dropped(reason)) = gate {
         head.push_str(&format!(
             "# CoCalc drops it in silence, so nothing of it is here: {reason}\n"
         ));
@@ -901,15 +924,24 @@ impl Comparison {
         // As this comparison would tell them of the present template.
         let mut known = Self::new((Value::Null, String::new()), (Value::Null, String::new()));
         known.judge_rendered(site, present);
-        self.known.extend(check::findings(site, subject, present));
-        self.known
-            .extend(known.pod_findings.into_iter().map(|(finding, _)| finding));
-        for patch in &known.patches {
-            let told = patch
-                .findings
-                .iter()
-                .map(|(operation, finding)| patch.told(*operation, finding));
-            self.known.extend(told);
+        known.findings = check::findings(site, subject, present);
+        let [from, to] = [&present.pod, &next.pod].map(|pod| pod.to_value().unwrap_or_default());
+        self.known = known
+            .told()
+            .into_iter()
+            .map(|(_, finding, place)| (finding, place.to_owned()))
+            .collect();
+        for (finding, entry) in &known.pod_findings {
+            // The same element may stand at another index.
+            let place = entry.get("path").and_then(Value::as_str).unwrap_or_default();
+            if let Some((field, place)) = patch_diff::counterpart(&from, &to, place) {
+                let message = entry.get("field").and_then(Value::as_str).unwrap_or_default();
+                let finding = Finding {
+                    message: finding.message.replacen(message, &field, 1),
+                    ..finding.clone()
+                };
+                self.known.insert((finding, place));
+            }
         }
         match (&present.failure, &next.failure) {
             (None, Some(failure)) => self.findings.push(Finding::new(
@@ -1085,47 +1117,6 @@ impl Comparison {
         }
     }
 
-    fn writer(&self, side: Side, path: &[yaml::PathPart<'_>]) -> Option<String> {
-        let (of, rendered) = self.rendered.as_ref()?;
-        if (*of, side) == (Side::After, Side::Before) {
-            return self.remover(rendered, path);
-        }
-        if *of != side {
-            return None;
-        }
-        let keys: Vec<crate::json_patch::Key<'_>> = path
-            .iter()
-            .map(|part| match part {
-                yaml::PathPart::Name(name) => crate::json_patch::Key::Name(name),
-                yaml::PathPart::Index(index) => crate::json_patch::Key::Index(*index),
-            })
-            .collect();
-        self.operation_name(rendered, rendered.pod.writer_of(&keys)?)
-    }
-
-    /// Who took away what stands at a place of the pod before, or something above it.
-    fn remover(&self, rendered: &Rendered, path: &[yaml::PathPart<'_>]) -> Option<String> {
-        let path: Vec<crate::json_patch::PathPart> = path
-            .iter()
-            .map(|part| match part {
-                yaml::PathPart::Name(name) => crate::json_patch::PathPart::Name((*name).into()),
-                yaml::PathPart::Index(index) => crate::json_patch::PathPart::Index(*index),
-            })
-            .collect();
-        let step = (1..=path.len()).find_map(|end| rendered.removed_by(path.get(..end)?))?;
-        self.operation_name(rendered, step)
-    }
-
-    fn operation_name(&self, rendered: &Rendered, step: Stamp) -> Option<String> {
-        match rendered.writer(step) {
-            provenance::Writer::Operation { patch, operation } => {
-                let patch = rendered.patches.get(patch)?;
-                Some(format!("{} op {}", short(patch), operation + 1))
-            }
-            _ => None,
-        }
-    }
-
     fn report(&self, show_secrets: bool) -> Value {
         let (before, after) = self.shown(show_secrets);
         let operations = |patch: &PatchReport| -> Vec<Value> {
@@ -1211,16 +1202,17 @@ impl Comparison {
         Value::Object(report)
     }
 
-    /// All findings as sentences, with their places in the patch's file.
-    fn told(&self) -> Vec<(Option<&str>, Finding)> {
+    /// All findings as sentences, with their places in the patch's file, and in the pod.
+    fn told(&self) -> Vec<(Option<&str>, Finding, &str)> {
         let operations = self.patches.iter().flat_map(|patch| {
+            let place = |i: &usize| patch.places.get(*i).map(String::as_str);
             let findings = patch.findings.iter();
-            findings.map(|(i, finding)| (patch.places.get(*i).map(String::as_str), patch.told(*i, finding)))
+            findings.map(move |(i, finding)| (place(i), patch.told(*i, finding), ""))
         });
-        let pod = self
-            .pod_findings
-            .iter()
-            .map(|(finding, _)| (None, finding.clone()));
+        let pod = self.pod_findings.iter().map(|(finding, entry)| {
+            let path = entry.get("path").and_then(Value::as_str);
+            (None, finding.clone(), path.unwrap_or_default())
+        });
         let others = self
             .findings
             .iter()
@@ -1229,14 +1221,16 @@ impl Comparison {
             .map(|finding| {
                 let dropped = check::candidate_is_dropped([finding]);
                 let place = self.dropped_at.as_deref().filter(|_| dropped);
-                (place, finding.clone())
+                (place, finding.clone(), "")
             });
         operations.chain(pod).chain(others).collect()
     }
 
     /// The entry of a finding, which says whether it is one under the present template too.
     fn entry(&self, finding: &Finding, mut entry: Value) -> Value {
-        if self.known.contains(finding)
+        let path = entry.get("path").and_then(Value::as_str);
+        let finding = (finding.clone(), path.unwrap_or_default().to_owned());
+        if self.known.contains(&finding)
             && let Some(entry) = entry.as_object_mut()
         {
             entry.insert("present".to_owned(), Value::Bool(true));
@@ -1454,11 +1448,12 @@ fn print(ui: &Ui, args: &Args, compared: Compared) -> Result<Exit, CommandError>
             };
             report.error(id, format!("CoCalc cannot make the pod{already}: {text}"));
         }
-        for (place, finding) in comparison.told() {
+        for (place, finding, path) in comparison.told() {
+            let finding = (finding, path.to_owned());
             if comparison.known.contains(&finding) {
                 known += 1;
             } else {
-                report.add_at(id, place, finding);
+                report.add_at(id, place, finding.0);
             }
         }
     }
@@ -1527,11 +1522,30 @@ fn diffs(ui: &Ui, args: &Args, many: bool, comparisons: &[Comparison]) -> String
             after: &after,
             after_label: &comparison.after_label,
         };
-        diff::unified(
-            &documents,
-            &|side, path| comparison.writer(side, path),
-            ui.color_stdout(),
-        )
+        let after = comparison.rendered.as_ref().filter(|(of, _)| *of == Side::After);
+        let touched = after.map(|(_, rendered)| (rendered, Touched::new(rendered)));
+        let writers = |side: Side, path: &[yaml::PathPart<'_>]| -> Vec<String> {
+            let Some((rendered, touched)) = &touched else {
+                return Vec::new();
+            };
+            let path: Vec<PathPart> = path
+                .iter()
+                .map(|part| match part {
+                    yaml::PathPart::Name(name) => PathPart::Name((*name).into()),
+                    yaml::PathPart::Index(index) => PathPart::Index(*index),
+                })
+                .collect();
+            let operations = match side {
+                Side::After => touched.writers(&path),
+                Side::Before => touched.remover(&path).into_iter().collect(),
+            };
+            let name = |(patch, operation): (usize, usize)| {
+                let patch = rendered.patches.get(patch)?;
+                Some(format!("{} op {}", short(patch), operation + 1))
+            };
+            operations.into_iter().filter_map(name).collect()
+        };
+        diff::unified(&documents, &writers, ui.color_stdout())
     };
     if !many {
         return comparisons.iter().map(one).collect();

@@ -128,7 +128,6 @@ pub(super) fn render(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Resul
         return Err(no_template());
     };
     let selection = args.projects.select(ui, &sources, &ids)?;
-    selection.what_if_applies(&site)?;
     let many = selection.many;
     let in_file = InFile::of(&site);
     let mut report = Report::new(ui, many);

@@ -73,27 +73,6 @@ enum Item<'a> {
 }
 
 impl Selection<'_> {
-    /// Whether the what-if changes anything of the one project that is named.
-    ///
-    /// # Errors
-    /// If the project does not hold the license that the what-if is about.
-    pub(super) fn what_if_applies(&self, site: &Site) -> Result<(), CommandError> {
-        let [subject] = &self.subjects[..] else {
-            return Ok(());
-        };
-        match site.license_not_held(*subject).filter(|_| !self.many) {
-            None => Ok(()),
-            Some(id) => Err(CommandError::usage(format!(
-                "--for-license {id}: project {} does not hold it, so nothing would change",
-                subject.project_id
-            ))
-            .hint(format!(
-                "--add-license {} asks what it would do there",
-                id.get(..8).unwrap_or(id)
-            ))),
-        }
-    }
-
     /// Calls `work` for each project, on several threads if they are many, and `take` with each answer in order.
     /// `work` gets the site, a state of its thread's own, and the project; `unreadable` makes the answer for a row
     /// of the database that cannot be judged.

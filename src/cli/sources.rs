@@ -117,8 +117,6 @@ pub(super) struct WhatIfArgs {
 /// What the sources hold.
 pub(super) struct Sources {
     pub(super) snapshot: Snapshot,
-    /// When the sources say that it is now, `--at` aside.
-    now: Option<Timestamp>,
     /// What to call the source of projects in messages.
     pub(super) projects_from: String,
     /// When licenses are judged, if `--at` says so.
@@ -139,7 +137,6 @@ impl Sources {
     /// A snapshot that holds all there is.
     pub(super) fn of(snapshot: Snapshot, projects_from: String) -> Self {
         Self {
-            now: snapshot.now,
             snapshot,
             projects_from,
             at: None,
@@ -149,14 +146,6 @@ impl Sources {
             stdin_used: false,
             cluster: None,
         }
-    }
-
-    /// The site without any what-if.
-    pub(super) fn site_now(&mut self, args: &SourceArgs, stored: bool) -> Result<Site, CommandError> {
-        let at = std::mem::replace(&mut self.snapshot.now, self.now);
-        let site = site_with(self, args, WhatIf::default(), stored);
-        self.snapshot.now = at;
-        site
     }
 }
 
@@ -232,7 +221,6 @@ impl SourceArgs {
         } else {
             files
         };
-        let now = snapshot.now;
         if let Some(at) = &what_if.at {
             sources.at = Some(snapshot::parse_timestamp(at).ok_or_else(|| {
                 CommandError::usage(format!("--at {at:?} is no time"))
@@ -240,7 +228,6 @@ impl SourceArgs {
             })?);
         }
         Ok(Sources {
-            now,
             snapshot,
             projects_from: projects_from.join(" and "),
             ..sources
@@ -297,6 +284,16 @@ pub(super) fn site(
     let mut what_if = what_if_args.resolve(ui, &sources.snapshot)?;
     what_if.must_apply = sources.one_project;
     site_with(sources, source_args, what_if, what_if_args.stored)
+}
+
+/// The same without any what-if: what is true now.
+pub(super) fn site_now(sources: &Sources, args: &SourceArgs, stored: bool) -> Result<Site, CommandError> {
+    let view = View {
+        overrides: overrides(args)?,
+        stored,
+        ..View::default()
+    };
+    Ok(Site::new(&sources.snapshot, Timestamp::now(), view))
 }
 
 /// The same with what-ifs that are resolved already.

@@ -40,10 +40,10 @@ pub struct Documents<'a> {
 
 /// The unified diff; empty if there is no difference.
 ///
-/// `writer` names who is behind a changed line, if that is known.
+/// `writers` names who is behind a changed line, as far as that is known.
 pub fn unified(
     documents: &Documents<'_>,
-    writer: &dyn Fn(Side, &[PathPart<'_>]) -> Option<String>,
+    writers: &dyn Fn(Side, &[PathPart<'_>]) -> Vec<String>,
     color: bool,
 ) -> String {
     let (old, new) = (yaml::lines(documents.before), yaml::lines(documents.after));
@@ -86,14 +86,16 @@ pub fn unified(
         let mut heading = changes()
             .find_map(|change| place(&change))
             .map_or_else(String::new, |(_, root, line)| heading(root, line));
-        let mut writers: Vec<String> = Vec::new();
+        let mut names: Vec<String> = Vec::new();
         for (side, _, line) in changes().filter_map(|change| place(&change)) {
-            if let Some(name) = writer(side, &line.path).filter(|name| !writers.contains(name)) {
-                writers.push(name);
+            for name in writers(side, &line.path) {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
             }
         }
-        if !writers.is_empty() {
-            let _ = write!(heading, " <- {}", writers.join(", "));
+        if !names.is_empty() {
+            let _ = write!(heading, " <- {}", names.join(", "));
         }
         let header = format!(
             "@@ -{old_range} +{new_range} @@ {}",
@@ -204,7 +206,10 @@ mod tests {
         };
         unified(
             &documents,
-            &|side, path| (side == Side::After && !path.is_empty()).then(|| "op 1".to_owned()),
+            &|side, path| match side {
+                Side::After if !path.is_empty() => vec!["op 1".to_owned()],
+                _ => Vec::new(),
+            },
             false,
         )
     }

@@ -18,6 +18,7 @@ mod new_template;
 mod operations;
 mod proof;
 mod rebase;
+mod touched;
 
 use std::borrow::Cow;
 
@@ -28,8 +29,9 @@ pub use differences::{Difference, as_rendered, differences};
 pub use kubernetes::{is_live, without_kubernetes};
 pub use license_edit::LicenseEdit;
 pub use merge::as_operations;
-pub use new_template::{OtherElement, other_elements, other_project_container};
+pub use new_template::{OtherElement, counterpart, other_elements, other_project_container};
 pub use proof::{ProofError, Reading, prove};
+pub use touched::Touched;
 
 use crate::{
     check::Severity,

@@ -5,7 +5,9 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::{
-    check::{Finding, Severity},
+    check::{Finding, Severity, pod::locate},
+    json_patch::PathPart,
+    pipeline::provenance,
     snapshot::ProjectContainer,
 };
 
@@ -50,6 +52,24 @@ impl fmt::Display for OtherElement {
             "; {old:?} is at {list}/{now_at} there: to be sure put {guard} before it"
         )
     }
+}
+
+/// Where the element at a pointer of the old pod is in the new one: as the API server writes it, and as a pointer.
+pub fn counterpart(old: &Value, new: &Value, pointer: &str) -> Option<(String, String)> {
+    let tokens = pointer.split('/').skip(1);
+    let mut path = Vec::new();
+    let mut at = Some(old);
+    for token in tokens {
+        let name = token.replace("~1", "/").replace("~0", "~");
+        let index = name.parse().ok().filter(|_| at.is_some_and(Value::is_array));
+        at = at.and_then(|value| match index {
+            Some(index) => value.get::<usize>(index),
+            None => value.get(&name),
+        });
+        path.push(index.map_or_else(|| PathPart::Name(name.as_str().into()), PathPart::Index));
+    }
+    let path = locate(old, new, &path)?;
+    Some((provenance::field_path(&path), provenance::pointer(&path)))
 }
 
 /// The list indices in a pointer that mean elements of another identity (`name`, or `mountPath` of a mount) in a new

@@ -376,6 +376,11 @@ impl Rendered {
         removals.find(|gone| gone.path == path).map(|gone| gone.stamp)
     }
 
+    /// What patches took away, first to last.
+    pub fn removals(&self) -> &[json_patch::Removal] {
+        &self.removals
+    }
+
     /// What a step number of the pod's document means.
     pub fn writer(&self, step: Stamp) -> provenance::Writer {
         self.steps.writer(step)
@@ -469,23 +474,6 @@ impl Site {
     /// The license row of this id, the candidate included.
     pub fn license(&self, id: &str) -> Option<&License> {
         self.licenses.get(id)
-    }
-
-    /// The license whose new patch or quota is given, if it exists and the project does not hold it, so that nothing
-    /// changes.
-    pub fn license_not_held(&self, subject: Subject<'_>) -> Option<&str> {
-        let id = self.what_if.for_license.as_deref()?;
-        let holds = match subject.known {
-            Known::Row(row) => row.site_license.text().contains(id),
-            Known::NoLicenses | Known::Nothing => false,
-        };
-        let added = self.what_if.add.iter().any(|added| added == id);
-        let is_known = match self.what_if.candidate_license() {
-            // Its row holds the candidate now.
-            Some(_) => self.candidate_was_known,
-            None => self.licenses.contains_key(id),
-        };
-        (is_known && !holds && !added).then_some(id)
     }
 
     /// What to assume about licenses.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
-use crate::support::{LAB, Sandbox};
+use crate::support::{LAB, Run, Sandbox};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
@@ -102,15 +102,7 @@ fn exit_codes_are_those_of_kubectl_diff() {
     let run = |args: &[&str]| Sandbox::new().run(&[&["patch-diff"], args].concat());
     run(&["--example"]).code(1);
     run(&["--example", "--exit-zero"]).code(0);
-    run(&[
-        "--example",
-        "--drop-license",
-        "f3d76abf",
-        "--drop-license",
-        "5e0a9e17",
-    ])
-    .code(0)
-    .prints_nothing();
+    run(&["--example", "-p", "[]"]).code(0).prints_nothing();
     run(&["--example", "-o", "json"]).code(0);
     run(&["--example", "-o", "patch"]).code(0);
     run(&["--example", "--nope"]).code(2);
@@ -360,7 +352,16 @@ fn the_next_template_tells_which_operations_break_or_meet_another_element() {
     sandbox
         .run(&["patch-diff", "--example", "--new-template", "moved.json"])
         .code(1)
-        .says("/spec/containers/0 was \"project\", and is \"datastore\" in the new template [new-template-other-element]");
+        .says(
+            "license \"storage extra\" 5e0a9e17, operation 1 of 2: /spec/containers/0 was \"project\", and is \"datastore\" \
+             in the new template; \"project\" is at /spec/containers/1 there: to be sure put \
+             {\"op\":\"test\",\"path\":\"/spec/containers/1/name\",\"value\":\"project\"} before it \
+             [new-template-other-element]",
+        )
+        .says(
+            "warning: the quota, with its requests and limits, moves into container \"datastore\": it is the one at index 0",
+        )
+        .does_not_say("it is \"datastore\" now");
     sandbox
         .run(&[
             "patch-diff",
@@ -776,4 +777,397 @@ fn a_what_if_about_a_license_that_the_project_does_not_hold_is_an_error_for_one_
             NOT_HELD,
         ])
         .code(0);
+}
+
+/// What `patch-diff --edit` gives with an editor that runs this `sed` script.
+fn with_editor(sandbox: &Sandbox, sed: &str, args: &[&str]) -> Run {
+    let script = sandbox.path().join("edit.sh");
+    let text = format!("#!/bin/sh\ncp \"$1\" buffer.yaml\nsed -i '{sed}' \"$1\"\n");
+    std::fs::write(&script, text).unwrap();
+    let mut command = std::process::Command::new("env");
+    command
+        .arg(format!("KUBE_EDITOR=sh {}", script.display()))
+        .arg(crate::support::PLUGIN)
+        .args(["patch-diff", "--edit"])
+        .args(args);
+    sandbox.run_command(command, "")
+}
+
+/// Both patches of the example's project, in the order in which CoCalc applies them.
+const STORAGE: &str = "5e0a9e17";
+const PATCH1: &str = "f3d76abf";
+
+#[test]
+fn the_edit_of_a_license_starts_from_its_present_patch_and_gives_its_whole_new_text() {
+    let sandbox = Sandbox::new();
+    let edit = |license, sed: &str| {
+        with_editor(
+            &sandbox,
+            sed,
+            &["--example", "--for-license", license, "-o", "license"],
+        )
+    };
+    // The last in the order.
+    let run = edit(PATCH1, "s/mylabel: test123/mylabel: other/").code(0);
+    assert_eq!(
+        run.stdout,
+        "[{\"op\":\"add\",\"path\":\"/metadata/labels/mylabel\",\"value\":\"other\"}]\n"
+    );
+    let buffer = std::fs::read_to_string(sandbox.path().join("buffer.yaml")).unwrap();
+    assert!(buffer.contains("    mylabel: test123\n"), "{buffer}");
+    assert!(
+        buffer.contains("# The patch of license \"patch1\" f3d76abf is in the pod; what you save gives its whole new text.\n# Its present text:\n#   [{\"op\":\"add\""),
+        "{buffer}"
+    );
+    // One with another behind it: what that one does is in the pod, and not in the text.
+    let run = edit(STORAGE, "s/mountPath: \\/extra/mountPath: \\/more/").code(0);
+    let made: Value = serde_json::from_str(&run.stdout).unwrap();
+    let buffer = std::fs::read_to_string(sandbox.path().join("buffer.yaml")).unwrap();
+    assert!(
+        buffer.contains("mylabel: test123") && buffer.contains("mountPath: /extra"),
+        "{buffer}"
+    );
+    assert!(!run.stdout.contains("mylabel"), "{}", run.stdout);
+    let sandbox = sandbox.file("new.json", &made.to_string());
+    let pod = sandbox
+        .run(&[
+            "render",
+            "--example",
+            "--for-license",
+            STORAGE,
+            "--patch-file",
+            "new.json",
+            "-o",
+            "json",
+        ])
+        .code(0)
+        .json();
+    let mut wanted = rendered();
+    for mount in wanted["spec"]["containers"][0]["volumeMounts"]
+        .as_array_mut()
+        .unwrap()
+    {
+        if mount["mountPath"] == "/extra" {
+            mount["mountPath"] = json!("/more");
+        }
+    }
+    assert_eq!(pod["spec"]["volumes"], wanted["spec"]["volumes"]);
+    assert_eq!(
+        pod["spec"]["containers"][0]["volumeMounts"],
+        wanted["spec"]["containers"][0]["volumeMounts"]
+    );
+    assert_eq!(pod["metadata"]["labels"], wanted["metadata"]["labels"]);
+}
+
+#[test]
+fn an_edit_that_changes_nothing_gives_no_text_that_would_erase_a_patch() {
+    let sandbox = Sandbox::new();
+    for (args, code) in [
+        (&["--for-license", PATCH1, "-o", "license"][..], 1),
+        (&["--for-license", PATCH1], 1),
+        (&["-o", "license"], 1),
+        (&[], 0),
+    ] {
+        with_editor(&sandbox, "", &[&["--example"], args].concat())
+            .code(code)
+            .prints_nothing()
+            .says("Edit cancelled, no changes made.");
+    }
+}
+
+#[test]
+fn a_patch_that_fails_or_is_dropped_or_sleeps_can_be_mended_in_the_editor() {
+    let site = |quota: Value, expires: Value| {
+        json!({
+            "template": serde_json::from_str::<Value>(include_str!("../data/example-template.json")).unwrap(),
+            "server_settings": {"kucalc": "onprem"},
+            "now": "2026-11-24T12:00:00Z",
+            "site_licenses": [{"id": PATCHED, "title": "Lab", "activates": "2026-01-01T00:00:00Z", "expires": expires,
+                "quota": quota}],
+            "projects": [{"project_id": LAB, "title": "p", "site_license": {PATCHED: {}}, "compute_image": "u"}],
+        })
+    };
+    let edit = |quota: Value, expires: Value, sed: &str| {
+        let sandbox = Sandbox::new().file("site.json", &site(quota, expires).to_string());
+        let image = ["--image", "registry.example/p:1", "--set", "extra_env="];
+        let args = [
+            &["-f", "site.json", "--for-license", PATCHED, "-o", "license"][..],
+            &image,
+        ]
+        .concat();
+        let run = with_editor(&sandbox, sed, &args);
+        (
+            run,
+            std::fs::read_to_string(sandbox.path().join("buffer.yaml")).unwrap(),
+        )
+    };
+    let add = json!({"op": "add", "path": "/metadata/labels/a", "value": "b"});
+    // One that fails: what it does before that is in the pod.
+    let failing = json!([add, {"op": "test", "path": "/kind", "value": "Job"}]);
+    let (run, buffer) = edit(
+        json!({"ram": 1, "patch": failing.to_string()}),
+        Value::Null,
+        "s/a: b/a: c/",
+    );
+    assert!(
+        buffer.contains("# Its operation 2 fails, and is left out with all behind it: "),
+        "{buffer}"
+    );
+    assert_eq!(
+        run.code(0).stdout,
+        "[{\"op\":\"add\",\"path\":\"/metadata/labels/a\",\"value\":\"c\"}]\n"
+    );
+    // One that CoCalc's check drops.
+    let dropped = "[{\"op\": \"add\", \"value\": 1}]";
+    let (run, buffer) = edit(
+        json!({"ram": 1, "patch": dropped}),
+        Value::Null,
+        "s/run: project/run: project\\n    a: c/",
+    );
+    assert!(
+        buffer.contains("# CoCalc drops it in silence, so nothing of it is here: operation 1 has no path"),
+        "{buffer}"
+    );
+    assert!(buffer.contains(&format!("#   {dropped}\n")), "{buffer}");
+    assert_eq!(
+        run.code(0).stdout,
+        "[{\"op\":\"add\",\"path\":\"/metadata/labels/a\",\"value\":\"c\"}]\n"
+    );
+    // One that is not applied at this time.
+    let good = json!([add]).to_string();
+    let (run, buffer) = edit(
+        json!({"ram": 1, "patch": good}),
+        json!("2026-02-01T00:00:00Z"),
+        "s/a: b/a: c/",
+    );
+    assert!(buffer.contains("    a: b\n"), "{buffer}");
+    assert_eq!(
+        run.code(0).stdout,
+        "[{\"op\":\"add\",\"path\":\"/metadata/labels/a\",\"value\":\"c\"}]\n"
+    );
+}
+
+const PATCHED: &str = "aaaaaaaa-0c1b-4f5e-9d5e-2b7a6c1d4e8f";
+
+#[test]
+fn what_ifs_are_compared_with_the_pod_as_it_is_created_now() {
+    let sandbox = Sandbox::new();
+    let run = |args: &[&str]| sandbox.run(&[&["patch-diff", "--example"], args].concat());
+    let dropped = run(&["--drop-license", PATCH1]).code(1);
+    assert_eq!(
+        dropped.stdout,
+        format!(
+            "--- project-{LAB}  now, with 2 licenses\n+++ project-{LAB}  what if: with 1 license\n@@ -4,7 +4,6 @@ \
+             metadata.labels\n   annotations:\n     cocalc.example/network: outside\n   labels:\n-    mylabel: test123\n     \
+             network: outside\n     project_id: {LAB}\n     project_tag: 20230110-1143\n"
+        )
+    );
+    let patched = run(&["-p", LABEL]).code(1);
+    patched
+        .prints(&format!(
+            "+++ project-{LAB}  what if: with 2 licenses, 1 what-if\n"
+        ))
+        .prints("-    mylabel: test123\n+    mylabel: x\n");
+    // The quota shows in what CoCalc tells the project of it, too.
+    run(&["--quota", r#"{"always_running": true}"#])
+        .code(1)
+        .prints("=COCALC_PROJECT_CONFIG\n");
+    run(&["--for-license", PATCH1, "-p", LABEL])
+        .code(1)
+        .prints("what if: with 2 licenses\n")
+        .prints("-    mylabel: test123\n+    mylabel: x\n");
+    // Before any license starts.
+    run(&["--at", "2020-01-01T00:00:00Z"]).code(1);
+    run(&[]).code(1).prints("without license patches\n");
+}
+
+#[test]
+fn an_odd_project_among_all_is_told_and_the_others_are_answered() {
+    let template: Value = serde_json::from_str(include_str!("../data/example-template.json")).unwrap();
+    let id = |n: usize| format!("{n}{n}{n}{n}{n}{n}{n}{n}-1111-4111-8111-111111111111");
+    let license = |n: usize, patch: &Value| {
+        json!({"id": format!("aaaaaaa{n}-0c1b-4f5e-9d5e-2b7a6c1d4e8f"), "title": format!("l{n}"),
+               "activates": "2026-01-01T00:00:00Z", "quota": patch})
+    };
+    let project = |n: usize| {
+        json!({"project_id": id(n), "title": "p", "compute_image": "u",
+               "site_license": {format!("aaaaaaa{n}-0c1b-4f5e-9d5e-2b7a6c1d4e8f"): {}}})
+    };
+    let label = json!([{"op": "add", "path": "/metadata/labels/a", "value": "b"}]).to_string();
+    let root = json!([{"op": "remove", "path": ""}]).to_string();
+    let fails = json!([{"op": "test", "path": "/kind", "value": "Job"}]).to_string();
+    let site = json!({
+        "now": "2026-11-24T12:00:00Z", "template": template, "server_settings": {"kucalc": "onprem"},
+        "site_licenses": [license(1, &json!({"patch": label})), license(2, &json!({"ram": "many"})),
+                          license(3, &json!({"patch": root})), license(4, &json!({"patch": fails}))],
+        "projects": [project(1), project(2), project(3), project(4), project(5)],
+        "live_pods": [live(json!({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "project",
+            "volumeMounts": []}], "volumes": []}, "metadata": {"name": format!("project-{}", id(1)),
+            "labels": {"run": "project", "project_id": id(1)}}}))],
+    });
+    let moved = {
+        let mut moved = template.clone();
+        moved["spec"]["terminationGracePeriodSeconds"] = json!(7);
+        moved.to_string()
+    };
+    let sandbox = Sandbox::new()
+        .file("site.json", &site.to_string())
+        .file("moved.json", &moved);
+    let image = [
+        "--image",
+        "registry.example/p:1",
+        "--set",
+        "extra_env=",
+        "-f",
+        "site.json",
+        "--all",
+    ];
+    let run = |args: &[&str]| sandbox.run(&[&["patch-diff"], &image[..], args].concat());
+    for args in [
+        &[][..],
+        &["-o", "json"],
+        &["-o", "patch"],
+        &["--new-template", "moved.json"],
+    ] {
+        let run = run(args);
+        assert_eq!(run.code, 2, "{args:?}: {}", run.stderr);
+        run.says(&format!("(1 project: {})", id(2)))
+            .says(&format!("(1 project: {})", id(4)));
+    }
+    run(&[]).prints("+    a: b\n").says("Test operation failed");
+    let reports = run(&["-o", "json"]).json();
+    let told: Vec<&Value> = reports
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["project_id"])
+        .collect();
+    assert_eq!(told, [&id(1), &id(3), &id(4), &id(5)]);
+    // None of them runs.
+    run(&["--live"])
+        .code(2)
+        .prints(&format!("--- project-{}  live\n", id(1)))
+        .says(&format!(
+            "it has no live pod in the sources (3 projects: {}, {}, {})",
+            id(3),
+            id(4),
+            id(5)
+        ));
+}
+
+#[test]
+fn a_license_or_patch_is_not_made_of_the_templates_own_change() {
+    let sandbox = Sandbox::new().file("same.json", include_str!("../data/example-template.json"));
+    for output in ["patch", "license"] {
+        sandbox
+            .run(&[
+                "patch-diff",
+                "--example",
+                "--new-template",
+                "same.json",
+                "-o",
+                output,
+            ])
+            .code(2)
+            .prints_nothing()
+            .says("--new-template with -o patch or -o license goes with --edit");
+    }
+    let args = [
+        "--example",
+        "--new-template",
+        "same.json",
+        "--for-license",
+        PATCH1,
+        "-o",
+        "license",
+    ];
+    let run = with_editor(&sandbox, "s/mylabel: test123/mylabel: new/", &args).code(0);
+    assert_eq!(
+        run.stdout,
+        "[{\"op\":\"add\",\"path\":\"/metadata/labels/mylabel\",\"value\":\"new\"}]\n"
+    );
+}
+
+#[test]
+fn what_is_wrong_under_the_present_template_too_is_not_counted_for_the_new_one() {
+    let template: Value = serde_json::from_str(include_str!("../data/example-template.json")).unwrap();
+    let mut first = template.clone();
+    first["spec"]["containers"]
+        .as_array_mut()
+        .unwrap()
+        .insert(0, json!({"name": "sidecar", "image": "s", "volumeMounts": []}));
+    let mut bare = template.clone();
+    bare["metadata"]["labels"].as_object_mut().unwrap().remove("run");
+    let sandbox = Sandbox::new()
+        .file("same.json", &template.to_string())
+        .file("first.json", &first.to_string())
+        .file("bare.json", &bare.to_string())
+        .file("named.yaml", "assumptions: {project_container: project}\n");
+    let run = |new: &str, patch: &str| {
+        let args = [
+            "patch-diff",
+            "--example",
+            "-f",
+            "named.yaml",
+            "--new-template",
+            new,
+            "-p",
+            patch,
+            "--fail-on",
+            "error",
+        ];
+        sandbox.run(&args)
+    };
+    let unknown = r#"[{"op":"add","path":"/spec/containers/1/nam","value":"x"}]"#;
+    run("same.json", unknown)
+        .code(0)
+        .says("not shown: the same as under the present template")
+        .does_not_say("pod-unknown-field");
+    let failing = r#"[{"op":"test","path":"/spec/hostNetwork","value":true}]"#;
+    run("same.json", failing)
+        .code(0)
+        .says("CoCalc cannot make the pod, under the present template too: ");
+    let new = r#"[{"op":"test","path":"/metadata/labels/run","value":"project"}]"#;
+    run("bare.json", new)
+        .code(1)
+        .says("works with the present template and fails with the new one");
+    // The same fault at another index.
+    let faulty = |mut template: Value, at: usize| {
+        template["spec"]["containers"][at]["imagePullPolicy"] = json!("never");
+        template.to_string()
+    };
+    let sandbox = sandbox
+        .file("faulty.json", &faulty(template, 0))
+        .file("moved.json", &faulty(first, 1));
+    let args = [
+        "patch-diff",
+        "--example",
+        "-f",
+        "faulty.json",
+        "--new-template",
+        "moved.json",
+    ];
+    let run = sandbox.run(&args);
+    assert!(!run.stderr.contains("pod-unsupported-value"), "{}", run.stderr);
+    let report = sandbox.run(&[&args[..], &["-o", "json"]].concat()).json();
+    let findings = report["findings"].as_array().unwrap();
+    let policy = findings
+        .iter()
+        .find(|found| found["rule"] == "pod-unsupported-value");
+    assert_eq!(
+        (&policy.unwrap()["present"], &policy.unwrap()["path"]),
+        (&json!(true), &json!("/spec/containers/1/imagePullPolicy"))
+    );
+}
+
+#[test]
+fn a_hunk_names_every_operation_behind_it() {
+    let patch = r#"[{"op":"add","path":"/metadata/labels/a","value":"1"},
+        {"op":"replace","path":"/metadata/labels/a","value":"2"},
+        {"op":"remove","path":"/metadata/annotations"},
+        {"op":"add","path":"/metadata/labels/b","value":"3"}]"#;
+    Sandbox::new()
+        .run(&["patch-diff", "--example", "-p", patch])
+        .code(1)
+        .prints(" <- what-if op 3, what-if op 1, what-if op 2, what-if op 4\n");
 }
