@@ -6,8 +6,6 @@ use serde_json::Value;
 
 use crate::{check::rules::server_warns, json_patch::PathPart};
 
-use super::PodFinding;
-
 /// The places of a server's warnings about a pod.
 ///
 /// A pod that is refused gets hardly any, and older servers give fewer; so each finding is looked up.
@@ -41,17 +39,17 @@ impl Warned {
         }
     }
 
-    /// Whether the server has warned of what this finding says.
-    pub fn has(&self, found: &PodFinding) -> bool {
-        if self.places.is_empty() || !server_warns(found.finding.rule) {
+    /// Whether the server has warned of what this rule finds in this field.
+    pub fn has(&self, rule: &str, field: &str, path: &[PathPart]) -> bool {
+        if self.places.is_empty() || !server_warns(rule) {
             return false;
         }
-        let place = match (found.finding.rule, &*found.path) {
+        let place = match (rule, path) {
             (
                 "pod-overlapping-paths" | "pod-projection-without-source",
                 [_, _, PathPart::Index(index), ..],
             ) => format!("spec.volumes[{index}]"),
-            _ => found.field.to_lowercase(),
+            _ => field.to_lowercase(),
         };
         self.places.contains(&place)
     }
