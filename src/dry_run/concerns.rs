@@ -2,8 +2,8 @@
 //!
 //! The API server takes a pod that names a claim which does not exist, or that no node can hold; the pod then
 //! waits, and CoCalc removes it after some minutes. So the objects that the pod names are asked for, and the nodes
-//! are looked at as the scheduler's filters do: node name, selector, required affinity, taints, requests. What
-//! depends on other pods (what is in use on a node, spreading, affinity between pods) is left out, so that a
+//! are looked at as the scheduler's filters do: node name, selector, required affinity, topology keys, taints, requests.
+//! What depends on other pods (what is in use on a node, spreading, affinity between pods) is left out, so that a
 //! concern is never a matter of a moment's load.
 //!
 //! [`Concerns::of`] asks; `node_concerns` is the pure part.
@@ -22,6 +22,7 @@ use crate::{
     check::{Finding, Severity, at_place, blame_text},
     cluster::{RequestError, Session},
     json_patch::PathPart,
+    output::escape,
     pipeline::{Rendered, Site, provenance::Writer},
 };
 
@@ -32,10 +33,11 @@ mod references;
 mod requests;
 mod selection;
 mod taints;
+mod topology;
 
 use blame::Blaming;
 use nodes::{Node, node_concerns};
-use objects::{Answer, Object, look_up, made_by_cocalc, wrong};
+use objects::{Answer, Object, RESOURCE_GROUP, look_up, made_by_cocalc, resource_version, wrong};
 use references::{Reference, references};
 
 /// The requests that concerns need; all are GETs.
@@ -99,6 +101,7 @@ impl Concern {
 pub struct Concerns {
     objects: Mutex<HashMap<Object, Arc<OnceCell<Answer>>>>,
     nodes: OnceCell<Result<Vec<Node>, Unknown>>,
+    resource_version: OnceCell<Result<Option<String>, Unknown>>,
     told: Mutex<BTreeSet<Unknown>>,
 }
 
@@ -122,7 +125,8 @@ impl Concerns {
     }
 
     /// What will keep this accepted pod from running, and notes on what could not be looked at, each given once in
-    /// a run. `pod` is the pod that was sent, or the server's answer.
+    /// a run. `pod` is the server's answer, in which admission may have put tolerations, requests and gates; or the pod
+    /// that was sent, where there is no answer.
     pub async fn of<L: Lookup>(
         &self,
         lookup: &L,
@@ -132,43 +136,46 @@ impl Concerns {
         pod: &Value,
     ) -> (Vec<Concern>, Vec<String>) {
         let mut unknown = BTreeSet::new();
-        let blaming = Blaming::new(site, rendered, pod);
-        let references: Vec<Reference> = references(pod)
+        // A pod that was accepted could be sent.
+        let sent = rendered.pod.to_value().unwrap_or_default();
+        let blaming = Blaming::new(site, rendered, &sent);
+        // Whatever admission adds names what is there, and what the server does not know it drops.
+        let references: Vec<Reference> = references(&sent)
             .into_iter()
             .filter(|reference| !made_by_cocalc(reference, rendered))
             .collect();
-        let objects: BTreeSet<Object> = references
-            .iter()
-            .map(|reference| Object {
-                kind: reference.kind,
-                namespace: namespace.to_owned(),
-                name: reference.name.clone(),
-            })
-            .collect();
+        let object_of = |reference: &Reference| Object {
+            kind: reference.kind,
+            namespace: namespace.to_owned(),
+            name: reference.name.clone(),
+        };
+        let objects: BTreeSet<Object> = references.iter().map(object_of).collect();
         let asked = objects
             .iter()
             .map(|object| async move { (object, self.ask(lookup, object).await) });
         let answers: BTreeMap<&Object, Answer> = join_all(asked).await.into_iter().collect();
-        let by_name = |reference: &Reference| {
-            answers
-                .iter()
-                .find(|(object, _)| object.kind == reference.kind && object.name == reference.name)
-                .map(|(_, answer)| answer)
-        };
         let mut found: Vec<Found> = Vec::new();
+        let mut same: HashMap<String, usize> = HashMap::new();
         for reference in &references {
-            match by_name(reference) {
+            let message = match answers.get(&object_of(reference)) {
                 Some(Answer::Unknown(why)) => {
                     unknown.insert(why.clone());
+                    continue;
                 }
-                Some(answer) => {
-                    if let Some(message) = wrong(reference, answer, namespace) {
-                        Found::add(&mut found, message, reference.path.clone());
-                    }
-                }
-                None => {}
+                Some(answer) => wrong(reference, answer, namespace),
+                None => continue,
+            };
+            let Some(message) = message else { continue };
+            let index = *same.entry(message.clone()).or_insert(found.len());
+            match found.get_mut(index) {
+                Some(found) => found.paths.push(reference.path.clone()),
+                None => found.push(Found {
+                    message,
+                    paths: vec![reference.path.clone()],
+                }),
             }
         }
+        let mut of_scheduling: Vec<Found> = gates(pod).into_iter().collect();
         let nodes = self.nodes.get_or_init(|| async {
             match lookup.list("/api/v1/nodes").await {
                 Ok(nodes) => Ok(nodes.iter().map(Node::from_json).collect()),
@@ -176,13 +183,14 @@ impl Concerns {
             }
         });
         match nodes.await {
-            Ok(nodes) => found.extend(node_concerns(pod, nodes)),
+            Ok(nodes) => of_scheduling.extend(node_concerns(pod, nodes)),
             Err(why) => {
                 unknown.insert(why.clone());
             }
         }
-        let concerns = found.into_iter().map(|found| blaming.concern(found)).collect();
-        (concerns, self.notes(unknown))
+        let found = found.into_iter().map(|found| blaming.concern(found, &sent));
+        let of_scheduling = of_scheduling.into_iter().map(|found| blaming.concern(found, pod));
+        (found.chain(of_scheduling).collect(), self.notes(unknown))
     }
 
     async fn ask<L: Lookup>(&self, lookup: &L, object: &Object) -> Answer {
@@ -190,7 +198,23 @@ impl Concerns {
             let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
             objects.entry(object.clone()).or_default().clone()
         };
-        cell.get_or_init(|| look_up(lookup, object)).await.clone()
+        let answer = cell.get_or_init(|| async {
+            if !object.kind.is_for_devices() {
+                return look_up(lookup, object, "/api/v1").await;
+            }
+            match self
+                .resource_version
+                .get_or_init(|| resource_version(lookup))
+                .await
+            {
+                Ok(Some(version)) => {
+                    look_up(lookup, object, &format!("/apis/{RESOURCE_GROUP}/{version}")).await
+                }
+                Ok(None) => Answer::Unserved,
+                Err(why) => Answer::Unknown(why.clone()),
+            }
+        });
+        answer.await.clone()
     }
 
     /// What was not told before, as notes.
@@ -268,16 +292,29 @@ struct Found {
     paths: Vec<Vec<PathPart>>,
 }
 
-impl Found {
-    fn add(all: &mut Vec<Self>, message: String, path: Vec<PathPart>) {
-        match all.iter_mut().find(|found| found.message == message) {
-            Some(found) => found.paths.push(path),
-            None => all.push(Self {
-                message,
-                paths: vec![path],
-            }),
-        }
-    }
+/// Whatever else is true of it, the scheduler does not look at a pod that has a gate.
+fn gates(pod: &Value) -> Option<Found> {
+    let gates = pod.pointer("/spec/schedulingGates")?.as_array()?;
+    let names = gates
+        .iter()
+        .filter_map(|gate| Some(escape::line(gate.get("name")?.as_str()?).into_owned()))
+        .collect::<Vec<_>>();
+    let s = if names.len() == 1 { "" } else { "s" };
+    let path = |index| {
+        vec![
+            name("spec"),
+            name("schedulingGates"),
+            PathPart::Index(index),
+            name("name"),
+        ]
+    };
+    (!names.is_empty()).then(|| Found {
+        message: format!(
+            "the pod waits until somebody removes its scheduling gate{s} {}",
+            names.join(", ")
+        ),
+        paths: (0..gates.len()).map(path).collect(),
+    })
 }
 
 fn name(name: &str) -> PathPart {

@@ -1,5 +1,7 @@
 //! Who wrote what keeps a pod from running.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -12,33 +14,35 @@ use crate::{
     },
 };
 
-use super::{Concern, Found};
+use super::{Concern, Found, name, taints::TOLERATIONS};
 
 /// From places of the pod to those who wrote them.
 pub(super) struct Blaming<'a> {
     explained: Explained<'a>,
     rendered: &'a Rendered,
-    sent: Value,
-    pod: &'a Value,
+    sent: &'a Value,
 }
 
 impl<'a> Blaming<'a> {
-    pub(super) fn new(site: &'a Site, rendered: &'a Rendered, pod: &'a Value) -> Self {
+    pub(super) fn new(site: &'a Site, rendered: &'a Rendered, sent: &'a Value) -> Self {
         Self {
             explained: Explained::new(site, rendered),
             rendered,
-            // A pod that was accepted could be sent.
-            sent: rendered.pod.to_value().unwrap_or_default(),
-            pod,
+            sent,
         }
     }
 
-    pub(super) fn concern(&self, found: Found) -> Concern {
+    /// `pod` is what the paths lead into: the pod that was sent, or what admission made of it.
+    pub(super) fn concern(&self, found: Found, pod: &Value) -> Concern {
         let Found { message, paths } = found;
         let mut blamed: Vec<Value> = Vec::new();
+        let mut seen: HashSet<String> = HashSet::new();
+        let mut field = None;
         let mut all_writers: Vec<Writer> = Vec::new();
         for path in &paths {
-            let of_path = match self.sent_or_copied(path) {
+            let sent = self.sent_or_copied(path, pod);
+            field.get_or_insert_with(|| field_path(sent.as_ref().unwrap_or(path)));
+            let of_path = match sent {
                 Some(path) => {
                     let writers = writers(self.rendered, std::iter::once(&path));
                     let entries = self.entries(&writers, &path);
@@ -52,12 +56,11 @@ impl<'a> Blaming<'a> {
                 None => vec![json!({"by": "injected", "path": pointer(path)})],
             };
             for entry in of_path {
-                if !blamed.contains(&entry) {
+                if seen.insert(entry.to_string()) {
                     blamed.push(entry);
                 }
             }
         }
-
         if paths.is_empty() {
             blamed.push(json!({"by": "cluster"}));
         }
@@ -65,7 +68,7 @@ impl<'a> Blaming<'a> {
         blamed.sort_by_key(|entry| entry.get("by").is_some_and(|by| by == "template"));
         all_writers.sort_by_key(|writer| *writer == Writer::Template);
         Concern {
-            field: paths.first().map_or_else(String::new, |path| field_path(path)),
+            field: field.unwrap_or_default(),
             message,
             writers: all_writers,
             blame: blamed,
@@ -80,23 +83,27 @@ impl<'a> Blaming<'a> {
             .collect()
     }
 
-    /// The place in the pod that was sent; of a request that the API server copied from its limit, the limit's.
-    fn sent_or_copied(&self, path: &[PathPart]) -> Option<Vec<PathPart>> {
-        self.place_sent(path).or_else(|| {
+    /// The place in the pod that was sent; of a request that the API server copied from its limit, the limit's. That a
+    /// toleration is missing is true of both, although admission adds others.
+    fn sent_or_copied(&self, path: &[PathPart], pod: &Value) -> Option<Vec<PathPart>> {
+        if path == TOLERATIONS.map(name) {
+            return Some(path.to_vec());
+        }
+        self.place_sent(path, pod).or_else(|| {
             let mut limit = path.to_vec();
             let requests = limit
                 .iter_mut()
                 .find(|part| matches!(part, PathPart::Name(name) if &**name == "requests"))?;
             *requests = PathPart::Name("limits".into());
-            self.place_sent(&limit)
+            self.place_sent(&limit, pod)
         })
     }
 
     /// Where in the pod that was sent the place of this path stands; `None` if admission wrote it. Elements of
     /// lists are found by their names, since admission may put others before them.
-    fn place_sent(&self, path: &[PathPart]) -> Option<Vec<PathPart>> {
-        let mut own = Some(self.pod);
-        let mut sent = Some(&self.sent);
+    fn place_sent(&self, path: &[PathPart], pod: &Value) -> Option<Vec<PathPart>> {
+        let mut own = Some(pod);
+        let mut sent = Some(self.sent);
         let mut place = Vec::new();
         for part in path {
             let part_sent = match (part, own, sent) {
@@ -125,11 +132,14 @@ fn child<'v>(value: &'v Value, part: &PathPart) -> Option<&'v Value> {
 
 /// The index of the element that this one was when it was sent.
 fn same_element(element: &Value, index: usize, list: &[Value]) -> Option<usize> {
-    match element.get("name") {
-        Some(name) => list.iter().position(|other| other.get("name") == Some(name)),
-        None => list
-            .iter()
-            .position(|other| other == element)
-            .or((index < list.len()).then_some(index)),
+    let name = element.get("name");
+    let is_same = |other: &Value| match name {
+        Some(name) => other.get("name") == Some(name),
+        None => other == element,
+    };
+    if list.get(index).is_some_and(is_same) {
+        return Some(index);
     }
+    let found = list.iter().position(is_same);
+    found.or((name.is_none() && index < list.len()).then_some(index))
 }

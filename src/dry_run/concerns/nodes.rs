@@ -6,7 +6,9 @@ use serde_json::{Map, Value};
 
 use crate::{check::pod::quantity::Quantity, json_patch::PathPart, output::escape};
 
-use super::{Found, name, requests::large_enough, selection::selected, taints::tolerated};
+use super::{
+    Found, name, requests::large_enough, selection::selected, taints::Tolerations, topology::topologies,
+};
 
 /// Of how many nodes, labels or taints a message names each.
 const NAMED: usize = 3;
@@ -105,8 +107,35 @@ impl Taint {
     }
 }
 
+/// The nodes that the filters so far have left over.
+pub(super) struct Pool<'n> {
+    pub(super) nodes: Vec<&'n Node>,
+    /// How many the cluster has.
+    all: usize,
+    /// The places of the pod that have made the choice.
+    pub(super) chosen_by: Vec<Vec<PathPart>>,
+}
+
+impl Pool<'_> {
+    /// Whether the pod could choose every node.
+    pub(super) fn is_all(&self) -> bool {
+        self.nodes.len() == self.all
+    }
+
+    /// `the only node` or `each of the 3 nodes`, and whether the pod has chosen them.
+    pub(super) fn which(&self) -> String {
+        match (&*self.nodes, self.is_all()) {
+            ([_], true) => "the only node".to_owned(),
+            ([node], false) => format!("the only node that it selects, {},", node.name),
+            (nodes, true) => format!("each of the {} nodes", nodes.len()),
+            (nodes, false) => format!("each of the {} nodes that it selects", nodes.len()),
+        }
+    }
+}
+
 /// What keeps a pod from every node: each of the scheduler's filters is asked of the nodes that the ones before
-/// left over, and of all nodes where they left none, so that one look tells all.
+/// left over, and of all nodes where they left none, so that one look tells all. Taints come last, so that a node that
+/// would do but for its taint is known.
 pub(super) fn node_concerns(pod: &Value, nodes: &[Node]) -> Vec<Found> {
     let null = Value::Null;
     let spec = pod.get("spec").unwrap_or(&null);
@@ -117,44 +146,35 @@ pub(super) fn node_concerns(pod: &Value, nodes: &[Node]) -> Vec<Found> {
         }];
     }
     let mut concerns = Vec::new();
-    let mut pool: Vec<&Node> = nodes.iter().collect();
+    let mut pool = Pool {
+        nodes: nodes.iter().collect(),
+        all: nodes.len(),
+        chosen_by: Vec::new(),
+    };
     let node_name = spec
         .get("nodeName")
         .and_then(Value::as_str)
         .filter(|name| !name.is_empty());
-    let mut chosen_by: Vec<Vec<PathPart>> = Vec::new();
     if let Some(wanted) = node_name {
         let path = vec![name("spec"), name("nodeName")];
-        pool.retain(|node| node.name == wanted);
-        if pool.is_empty() {
+        pool.nodes.retain(|node| node.name == wanted);
+        if pool.nodes.is_empty() {
             return vec![Found {
                 message: format!("the cluster has no node {wanted:?}"),
                 paths: vec![path],
             }];
         }
-        chosen_by.push(path);
+        pool.chosen_by.push(path);
     }
-    selected(spec, &mut pool, &mut chosen_by, &mut concerns);
-    tolerated(
-        spec,
-        &mut pool,
-        &chosen_by,
-        nodes.len(),
-        node_name.is_some(),
-        &mut concerns,
-    );
-    large_enough(spec, &pool, nodes.len(), &mut concerns);
+    selected(spec, &mut pool, &mut concerns);
+    if node_name.is_none() {
+        // The kubelet, which takes a pod that names its node, does not look at other pods.
+        topologies(spec, &mut pool, &mut concerns);
+    }
+    let tolerations = Tolerations::of(spec, node_name.is_some());
+    let open = tolerations.filter(&pool, &mut concerns);
+    large_enough(spec, &pool, &open, &tolerations, &mut concerns);
     concerns
-}
-
-/// `the node` or `each of the 3 nodes`, with what made the choice.
-pub(super) fn which(pool: usize, all: usize) -> String {
-    match (pool, pool == all) {
-        (1, true) => "the only node".to_owned(),
-        (1, false) => "the only node that it selects".to_owned(),
-        (count, true) => format!("each of the {count} nodes"),
-        (count, false) => format!("each of the {count} nodes that it selects"),
-    }
 }
 
 pub(super) fn object<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = (&'v String, &'v Value)> {

@@ -21,7 +21,12 @@ pub(super) enum Kind {
     Claim,
     ConfigMap,
     Secret,
+    ResourceClaim,
+    ResourceClaimTemplate,
 }
+
+/// The API group of claims to devices, which older clusters do not have, or switch off.
+pub(super) const RESOURCE_GROUP: &str = "resource.k8s.io";
 
 impl Kind {
     pub(super) fn name(self) -> &'static str {
@@ -29,6 +34,8 @@ impl Kind {
             Self::Claim => "PersistentVolumeClaim",
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
+            Self::ResourceClaim => "ResourceClaim",
+            Self::ResourceClaimTemplate => "ResourceClaimTemplate",
         }
     }
 
@@ -37,7 +44,14 @@ impl Kind {
             Self::Claim => "persistentvolumeclaims",
             Self::ConfigMap => "configmaps",
             Self::Secret => "secrets",
+            Self::ResourceClaim => "resourceclaims",
+            Self::ResourceClaimTemplate => "resourceclaimtemplates",
         }
+    }
+
+    /// Whether it is of [`RESOURCE_GROUP`]; the others are of the core.
+    pub(super) fn is_for_devices(self) -> bool {
+        matches!(self, Self::ResourceClaim | Self::ResourceClaimTemplate)
     }
 }
 
@@ -58,10 +72,31 @@ pub(super) enum Answer {
         keys: BTreeSet<String>,
     },
     Missing,
+    /// The cluster does not serve its API group.
+    Unserved,
     Unknown(Unknown),
 }
 
-pub(super) async fn look_up<L: Lookup>(lookup: &L, object: &Object) -> Answer {
+/// The version of [`RESOURCE_GROUP`] to ask in; `None` if the cluster does not serve it.
+///
+/// Everybody may ask for groups, while a group that is not served looks like a missing right to whoever has not all.
+pub(super) async fn resource_version<L: Lookup>(lookup: &L) -> Result<Option<String>, Unknown> {
+    let group = match lookup.get("/apis/resource.k8s.io").await {
+        Ok(group) => group,
+        Err(RequestError::Status(status)) if status.code == 404 => return Ok(None),
+        Err(error) => {
+            let what = format!("API group {RESOURCE_GROUP}");
+            return Err(why(&error, "get", "/apis/resource.k8s.io", None, what));
+        }
+    };
+    let version = group.pointer("/preferredVersion/version").and_then(Value::as_str);
+    Ok(version
+        .filter(|version| can_be_a_name(version))
+        .map(str::to_owned))
+}
+
+/// `api` is what the path of an object starts with: `/api/v1`.
+pub(super) async fn look_up<L: Lookup>(lookup: &L, object: &Object, api: &str) -> Answer {
     let Object {
         kind,
         namespace,
@@ -70,14 +105,15 @@ pub(super) async fn look_up<L: Lookup>(lookup: &L, object: &Object) -> Answer {
     if !can_be_a_name(name) {
         return Answer::Missing;
     }
-    let path = format!("/api/v1/namespaces/{namespace}/{}/{name}", kind.resource());
+    let path = format!("{api}/namespaces/{namespace}/{}/{name}", kind.resource());
     let answer = match kind {
         Kind::Secret => lookup.get_metadata(&path).await,
         _ => lookup.get(&path).await,
     };
     match answer {
         Ok(value) => Answer::Exists {
-            lost: value.pointer("/status/phase").and_then(Value::as_str) == Some("Lost"),
+            lost: *kind == Kind::Claim
+                && value.pointer("/status/phase").and_then(Value::as_str) == Some("Lost"),
             deleted: value
                 .pointer("/metadata/deletionTimestamp")
                 .is_some_and(|time| !time.is_null()),
@@ -136,7 +172,12 @@ pub(super) fn wrong(reference: &Reference, answer: &Answer, namespace: &str) -> 
         Answer::Missing => Some(format!(
             "{kind} {name:?} does not exist in namespace {namespace:?}; the pod will not start without it"
         )),
-        Answer::Exists { deleted: true, .. } if reference.kind == Kind::Claim => {
+        Answer::Unserved => Some(format!(
+            "there is no {kind} {name:?}: the cluster does not serve {RESOURCE_GROUP}, so no pod gets devices by claims"
+        )),
+        Answer::Exists { deleted: true, .. }
+            if matches!(reference.kind, Kind::Claim | Kind::ResourceClaim) =>
+        {
             Some(format!("{kind} {name:?} is being deleted; no new pod can use it"))
         }
         Answer::Exists { lost: true, .. } => {

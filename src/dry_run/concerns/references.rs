@@ -157,7 +157,7 @@ const SECRETS_OF_VOLUMES: [(&str, &str, &str); 9] = [
     ("azureFile", "secretName", ""),
 ];
 
-/// All places of a pod that name a claim, a ConfigMap or a Secret which must be there.
+/// All places of a pod that name an object which must be there.
 pub(super) fn references(pod: &Value) -> Vec<Reference> {
     let mut references = References::default();
     let null = Value::Null;
@@ -186,6 +186,20 @@ pub(super) fn references(pod: &Value) -> Vec<Reference> {
     for kind in containers {
         for (i, container) in list(kind).enumerate() {
             references.environment(container, &[name("spec"), name(kind), PathPart::Index(i)]);
+        }
+    }
+    for (i, claim) in list("resourceClaims").enumerate() {
+        for (member, kind) in [
+            ("resourceClaimName", Kind::ResourceClaim),
+            ("resourceClaimTemplateName", Kind::ResourceClaimTemplate),
+        ] {
+            let path = vec![
+                name("spec"),
+                name("resourceClaims"),
+                PathPart::Index(i),
+                name(member),
+            ];
+            references.add(kind, claim.get(member), Vec::new(), path);
         }
     }
     for (i, secret) in list("imagePullSecrets").enumerate() {

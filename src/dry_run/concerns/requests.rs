@@ -8,7 +8,8 @@ use crate::{check::pod::quantity::Quantity, json_patch::PathPart};
 
 use super::{
     Found, name,
-    nodes::{Node, list, object, text, which},
+    nodes::{Node, Pool, list, object, some_of, text},
+    taints::Tolerations,
 };
 
 /// What a pod asks of a node, and the containers that ask for some of it.
@@ -111,20 +112,33 @@ impl Requests {
     }
 }
 
-pub(super) fn large_enough(spec: &Value, pool: &[&Node], all: usize, concerns: &mut Vec<Found>) {
+/// What no node has that the pod could choose; what only nodes have whose taints it does not tolerate, `open` being the
+/// others; what no node has at once.
+pub(super) fn large_enough(
+    spec: &Value,
+    pool: &Pool<'_>,
+    open: &[&Node],
+    tolerations: &Tolerations<'_>,
+    concerns: &mut Vec<Found>,
+) {
     let requests = Requests::of(spec);
-    let before = concerns.len();
+    let mut within: Vec<&String> = Vec::new();
+    let has = |node: &Node, resource: &String| {
+        let wanted = requests.sum.get(resource).copied().unwrap_or(Quantity::ZERO);
+        node.allocatable(resource) >= wanted
+    };
     for (resource, wanted) in &requests.sum {
-        if pool.iter().any(|node| node.allocatable(resource) >= *wanted) {
+        if pool.nodes.iter().any(|node| has(node, resource)) {
+            within.push(resource);
             continue;
         }
-        let largest = pool.iter().max_by_key(|node| node.allocatable(resource));
+        let largest = pool.nodes.iter().max_by_key(|node| node.allocatable(resource));
         let offered = largest
             .filter(|node| node.allocatable(resource) > Quantity::ZERO)
             .and_then(|node| node.allocatable.get(resource));
         let wanted = quantity_text(resource, *wanted);
-        let which = which(pool.len(), all);
-        let message = match (offered, pool.len()) {
+        let which = pool.which();
+        let message = match (offered, pool.nodes.len()) {
             (None, _) => format!("the pod requests {resource}: {wanted}, of which {which} offers none"),
             (Some(offered), 1) => format!("the pod requests {resource}: {wanted}; {which} has {offered}"),
             (Some(offered), _) => {
@@ -138,30 +152,54 @@ pub(super) fn large_enough(spec: &Value, pool: &[&Node], all: usize, concerns: &
             paths: requests.paths(resource),
         });
     }
-    let fits = |node: &&Node| {
-        requests
-            .sum
-            .iter()
-            .all(|(resource, wanted)| node.allocatable(resource) >= *wanted)
-    };
-    if concerns.len() == before && !pool.iter().any(fits) {
-        let texts: Vec<String> = requests
-            .sum
-            .iter()
-            .map(|(resource, wanted)| format!("{resource}: {}", quantity_text(resource, *wanted)))
-            .collect();
-        concerns.push(Found {
-            message: format!(
-                "no node has all that the pod requests at once: {}",
-                texts.join(", ")
-            ),
-            paths: requests
-                .sum
-                .keys()
-                .flat_map(|resource| requests.paths(resource))
-                .collect(),
-        });
+    let fits = |node: &&&Node| within.iter().all(|resource| has(node, resource));
+    if open.iter().any(|node| fits(&node)) {
+        return;
     }
+    let mut asked: Vec<&String> = within
+        .iter()
+        .copied()
+        .filter(|resource| !open.iter().any(|node| has(node, resource)))
+        .collect();
+    let at_once = if asked.is_empty() { " at once" } else { "" };
+    let tainted: Vec<&Node> = pool.nodes.iter().filter(fits).copied().collect();
+    if asked.is_empty() || tainted.is_empty() {
+        asked = within;
+    }
+    let texts = asked.iter().map(|resource| {
+        let sum = requests.sum.get(*resource).copied().unwrap_or(Quantity::ZERO);
+        format!("{resource}: {}", quantity_text(resource, sum))
+    });
+    let texts = texts.collect::<Vec<_>>().join(", ");
+    let that = if pool.is_all() { "" } else { " that it selects" };
+    let message = match &*tainted {
+        [] => format!("no node{that} has all that the pod requests at once: {texts}"),
+        nodes => {
+            let (s, have, its) = match nodes {
+                [_] => ("", "has", "its"),
+                _ => ("s", "have", "their"),
+            };
+            let taints = tolerations.texts(nodes);
+            let taint = if taints.len() == 1 { "taint" } else { "taints" };
+            format!(
+                "the pod requests {texts}, which{of} only node{s} {} {have}{at_once}, and does not tolerate {its} {taint} {}",
+                some_of(nodes.iter().map(|node| node.name.clone()).collect()),
+                some_of(taints),
+                of = if pool.is_all() {
+                    ""
+                } else {
+                    " of the nodes that it selects"
+                },
+            )
+        }
+    };
+    concerns.push(Found {
+        message,
+        paths: asked
+            .iter()
+            .flat_map(|resource| requests.paths(resource))
+            .collect(),
+    });
 }
 
 /// A sum as a quantity.

@@ -8,15 +8,10 @@ use crate::json_patch::PathPart;
 
 use super::{
     Found, name,
-    nodes::{Node, list, object, some_of, text},
+    nodes::{Node, Pool, list, object, some_of, text},
 };
 
-pub(super) fn selected(
-    spec: &Value,
-    pool: &mut Vec<&Node>,
-    chosen_by: &mut Vec<Vec<PathPart>>,
-    concerns: &mut Vec<Found>,
-) {
+pub(super) fn selected(spec: &Value, pool: &mut Pool<'_>, concerns: &mut Vec<Found>) {
     let before = concerns.len();
     let carries = |node: &Node, key: &str, value: &Value| {
         let value = value.as_str().unwrap_or_default();
@@ -25,8 +20,9 @@ pub(super) fn selected(
     let path_of = |key: &str| vec![name("spec"), name("nodeSelector"), name(key)];
     let pairs: Vec<(&String, &Value)> = object(spec, "/nodeSelector").collect();
     for (key, value) in &pairs {
-        if !pool.iter().any(|node| carries(node, key, value)) {
+        if !pool.nodes.iter().any(|node| carries(node, key, value)) {
             let others: BTreeSet<&str> = pool
+                .nodes
                 .iter()
                 .filter_map(|node| node.labels.get(*key))
                 .map(String::as_str)
@@ -45,6 +41,7 @@ pub(super) fn selected(
         }
     }
     let by_selector: Vec<&Node> = pool
+        .nodes
         .iter()
         .copied()
         .filter(|node| pairs.iter().all(|(key, value)| carries(node, key, value)))
@@ -61,7 +58,7 @@ pub(super) fn selected(
     }
     let narrowing = pairs
         .iter()
-        .filter(|(key, value)| !pool.iter().all(|node| carries(node, key, value)))
+        .filter(|(key, value)| !pool.nodes.iter().all(|node| carries(node, key, value)))
         .map(|(key, _)| path_of(key));
     let narrowing: Vec<Vec<PathPart>> = narrowing.collect();
 
@@ -79,6 +76,7 @@ pub(super) fn selected(
     };
     let terms: Vec<&Value> = list(spec, terms_at).collect();
     let by_affinity: Vec<&Node> = pool
+        .nodes
         .iter()
         .copied()
         .filter(|node| terms.is_empty() || terms.iter().any(|term| term_matches(term, node)))
@@ -106,11 +104,11 @@ pub(super) fn selected(
         });
     }
     if !both.is_empty() {
-        chosen_by.extend(narrowing);
-        if by_affinity.len() < pool.len() {
-            chosen_by.push(affinity_path());
+        pool.chosen_by.extend(narrowing);
+        if by_affinity.len() < pool.nodes.len() {
+            pool.chosen_by.push(affinity_path());
         }
-        *pool = both;
+        pool.nodes = both;
     }
 }
 

@@ -4,77 +4,84 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::json_patch::PathPart;
-
 use super::{
     Found, name,
-    nodes::{Node, Taint, list, some_of, text, which},
+    nodes::{Node, Pool, Taint, list, some_of, text},
 };
 
-pub(super) fn tolerated(
-    spec: &Value,
-    pool: &mut Vec<&Node>,
-    chosen_by: &[Vec<PathPart>],
-    all: usize,
+/// Where tolerations stand, or would stand.
+pub(super) const TOLERATIONS: [&str; 2] = ["spec", "tolerations"];
+
+pub(super) struct Tolerations<'v> {
+    list: Vec<&'v Value>,
+    /// A pod that names its node passes the scheduler by; the kubelet looks at one effect alone.
     is_assigned: bool,
-    concerns: &mut Vec<Found>,
-) {
-    let tolerations: Vec<&Value> = list(spec, "/tolerations").collect();
-    let open = |node: &Node| -> Vec<Taint> {
+}
+
+impl<'v> Tolerations<'v> {
+    pub(super) fn of(spec: &'v Value, is_assigned: bool) -> Self {
+        Self {
+            list: list(spec, "/tolerations").collect(),
+            is_assigned,
+        }
+    }
+
+    /// The taints of a node that keep the pod away.
+    fn open<'n>(&self, node: &'n Node) -> impl Iterator<Item = &'n Taint> {
         node.taints
             .iter()
             .filter(|taint| match &*taint.effect {
-                // A pod that names its node passes the scheduler by; the kubelet looks at the other effect.
-                "NoSchedule" => !is_assigned,
+                "NoSchedule" => !self.is_assigned,
                 "NoExecute" => true,
                 _ => false,
             })
-            .filter(|taint| !tolerations.iter().any(|toleration| tolerates(toleration, taint)))
-            .cloned()
-            .collect()
-    };
-    let left: Vec<&Node> = pool
-        .iter()
-        .copied()
-        .filter(|node| open(node).is_empty())
-        .collect();
-    if left.is_empty() {
-        let mut count: BTreeMap<Taint, usize> = BTreeMap::new();
-        for taint in pool.iter().flat_map(|node| open(node)) {
-            *count.entry(taint).or_default() += 1;
+            .filter(|taint| !self.list.iter().any(|toleration| tolerates(toleration, taint)))
+    }
+
+    /// The nodes of the pool whose taints are tolerated; all of them with a concern, if it is none.
+    pub(super) fn filter<'n>(&self, pool: &Pool<'n>, concerns: &mut Vec<Found>) -> Vec<&'n Node> {
+        let nodes = pool.nodes.iter().copied();
+        let left: Vec<&Node> = nodes.filter(|node| self.open(node).next().is_none()).collect();
+        if !left.is_empty() {
+            return left;
         }
-        let mut taints: Vec<(Taint, usize)> = count.into_iter().collect();
-        taints.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        let several = pool.len() > 1;
-        let texts = taints
-            .iter()
-            .map(|(taint, nodes)| {
-                if several && *nodes < pool.len() {
-                    format!("{} on {nodes}", taint.text())
-                } else {
-                    taint.text()
-                }
-            })
-            .collect();
-        let s = if several || taints.len() > 1 {
-            "taints"
-        } else {
-            "a taint"
+        let taints = self.texts(&pool.nodes);
+        let s = match (pool.nodes.len(), taints.len()) {
+            (1, 1) => "a taint",
+            _ => "taints",
         };
-        let mut paths = vec![vec![name("spec"), name("tolerations")]];
-        if pool.len() < all {
-            paths.extend_from_slice(chosen_by);
+        let mut paths = vec![TOLERATIONS.map(name).to_vec()];
+        if !pool.is_all() {
+            paths.extend_from_slice(&pool.chosen_by);
         }
         concerns.push(Found {
             message: format!(
                 "{} has {s} that the pod does not tolerate: {}",
-                which(pool.len(), all),
-                some_of(texts)
+                pool.which(),
+                some_of(taints)
             ),
             paths,
         });
-    } else {
-        *pool = left;
+        pool.nodes.clone()
+    }
+
+    /// The taints that keep the pod away from these nodes, the most frequent first, with the number of nodes where
+    /// not each of them has it.
+    pub(super) fn texts(&self, nodes: &[&Node]) -> Vec<String> {
+        let mut count: BTreeMap<&Taint, usize> = BTreeMap::new();
+        for taint in nodes.iter().flat_map(|node| self.open(node)) {
+            *count.entry(taint).or_default() += 1;
+        }
+        let mut taints: Vec<(&Taint, usize)> = count.into_iter().collect();
+        taints.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+        let text = |(taint, count): (&Taint, usize)| {
+            if count < nodes.len() {
+                format!("{} on {count}", taint.text())
+            } else {
+                taint.text()
+            }
+        };
+        taints.into_iter().map(text).collect()
     }
 }
 
