@@ -366,19 +366,30 @@ fn dry_run_of(server: &ApiServer, input: &str) -> crate::support::Run {
     ])
 }
 
-#[test]
-fn the_nodes_of_the_field_are_told_by_the_plugin() {
-    let server = server();
+const TAINTED: &str = "concern-where-the-node-that-fits-is-tainted";
+
+/// The nodes of that miniature, and no other.
+fn create_nodes(server: &ApiServer) {
     server.kubectl(&["delete", "nodes", "--all"]);
-    let input = "concern-where-the-node-that-fits-is-tainted";
-    let nodes = format!(
-        "{}/tests/data/field/{input}/nodes.yaml",
-        env!("CARGO_MANIFEST_DIR")
-    );
+    let folder = env!("CARGO_MANIFEST_DIR");
+    let nodes = format!("{folder}/tests/data/field/{TAINTED}/nodes.yaml");
     server.kubectl(&["create", "-f", &nodes]);
     // Admission taints each new one.
     server.kubectl(&["taint", "nodes", "--all", "node.kubernetes.io/not-ready-"]);
-    let run = dry_run_of(&server, input).code(0);
+}
+
+#[test]
+fn a_toleration_that_the_api_server_adds_is_one() {
+    let server = ApiServer::start_with(&["--enable-admission-plugins=ExtendedResourceToleration"]);
+    create_nodes(&server);
+    dry_run_of(&server, TAINTED).code(0).does_not_say("[concern]");
+}
+
+#[test]
+fn the_nodes_of_the_field_are_told_by_the_plugin() {
+    let server = server();
+    create_nodes(&server);
+    let run = dry_run_of(&server, TAINTED).code(0);
     let told = run.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
         told.contains(
