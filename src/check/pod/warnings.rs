@@ -88,20 +88,16 @@ const OLD_ANNOTATIONS: [(&str, &str); 3] = [
 ];
 
 fn old_annotations(pod: &At<'_>, report: &mut Report) {
-    let annotations = pod.at(&["metadata", "annotations"]);
-    if annotations.len() == 0 {
+    let annotations: HashMap<&str, At<'_>> = pod.at(&["metadata", "annotations"]).entries().collect();
+    if annotations.is_empty() {
         return;
     }
     let spec = pod.get("spec");
-    let found = |key: &str| {
-        let found = annotations.entries().find(|(other, _)| *other == key);
-        found.map(|(_, at)| at)
-    };
     let mut ignored = |key: &str, field: &str| {
-        if let Some(at) = found(key) {
+        if let Some(at) = annotations.get(key) {
             report.warning(
                 "pod-old-annotation",
-                &at,
+                at,
                 format!("Kubernetes ignores this annotation; use {field}"),
             );
         }
@@ -130,12 +126,14 @@ fn old_annotations(pod: &At<'_>, report: &mut Report) {
     });
     for container in all_containers(&spec).filter(|container| !is_set(container, "appArmorProfile")) {
         let key = format!("{APP_ARMOR}{}", container.get("name").text());
-        let Some(at) = found(&key) else { continue };
+        let Some(at) = annotations.get(&*key) else {
+            continue;
+        };
         let own = app_armor(at.text());
         if own.is_none() || own != of_pod {
             report.warning(
                 "pod-old-annotation",
-                &at,
+                at,
                 "this annotation is deprecated since Kubernetes 1.30; use securityContext.appArmorProfile of the container",
             );
         }
