@@ -14,11 +14,15 @@ mod containers;
 mod decode;
 mod names;
 mod parties;
+mod ports;
 pub(crate) mod quantity;
 mod scheduling;
 pub(crate) mod schema;
 mod spec;
+mod virtual_paths;
 mod volumes;
+mod warned;
+mod warnings;
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -26,12 +30,13 @@ use serde_json::Value;
 
 use crate::{json_patch::PathPart, pipeline::placeholders::Placeholder};
 
-use super::{Finding, Severity};
+use super::{Finding, Severity, rules::server_warns};
 use at::At;
 pub use change::check_change;
 pub use parties::{Blamer, writers};
 pub(crate) use parties::{Trials, locate};
 use quantity::Quantity;
+pub use warned::Warned;
 
 /// Something to tell about a field of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +77,16 @@ pub fn check_pod(pod: &Value) -> Vec<PodFinding> {
                 || wrong.is_empty()
                 || !(0..=found.path.len()).any(|end| wrong.contains(&found.path[..end]))
         });
+        // Nor is there a warning of what is refused.
+        let refused: HashSet<Vec<PathPart>> = report
+            .findings
+            .iter()
+            .filter(|found| found.finding.severity == Severity::Error)
+            .map(|found| found.path.clone())
+            .collect();
+        report
+            .findings
+            .retain(|found| !(server_warns(found.finding.rule) && refused.contains(&found.path)));
     }
     report.findings
 }
@@ -204,6 +219,12 @@ impl Report {
 
     fn warning_with(&mut self, rule: &'static str, at: &At<'_>, message: String, others: Vec<Vec<PathPart>>) {
         self.push((rule, Severity::Warning), at, at.field(), message, others);
+    }
+
+    /// A warning that the API server gives of another field.
+    fn warning_at(&mut self, rule: &'static str, at: &At<'_>, field: String, message: &str) {
+        let message = message.to_owned();
+        self.push((rule, Severity::Warning), at, field, message, Vec::new());
     }
 
     fn note(&mut self, rule: &'static str, at: &At<'_>, message: impl Into<String>) {

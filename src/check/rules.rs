@@ -28,6 +28,8 @@ pub struct Rule {
     pub severity: Severity,
     /// What it looks at.
     pub subject: Subject,
+    /// Whether the API server warns too, when a pod like that is created.
+    pub server_warns: bool,
     /// What it finds, in a sentence.
     pub explanation: &'static str,
     /// Something that it finds.
@@ -44,6 +46,12 @@ pub fn rule(id: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.id == id)
 }
 
+/// Whether the API server gives a warning where this rule finds something, as far as it accepts the pod: see
+/// [`super::pod::Warned`].
+pub fn server_warns(id: &str) -> bool {
+    rule(id).is_some_and(|rule| rule.server_warns)
+}
+
 const fn rule_of(
     id: &'static str,
     severity: Severity,
@@ -55,8 +63,18 @@ const fn rule_of(
         id,
         severity,
         subject,
+        server_warns: false,
         explanation,
         example,
+    }
+}
+
+impl Rule {
+    const fn as_the_server(self) -> Self {
+        Self {
+            server_warns: true,
+            ..self
+        }
     }
 }
 
@@ -681,9 +699,10 @@ const RULES: &[Rule] = &[
         "pod-duplicate-env",
         Severity::Warning,
         Subject::Pod,
-        "An environment variable is set twice; the last one counts.",
+        "An environment variable is set twice, the second time without the first value; the last one counts.",
         "two variables PATH",
-    ),
+    )
+    .as_the_server(),
     rule_of(
         "pod-unsupported-value",
         Severity::Error,
@@ -795,7 +814,8 @@ const RULES: &[Rule] = &[
         Subject::Pod,
         "Kubernetes accepts this type of volume and cannot mount it any more.",
         "cephfs: {…}",
-    ),
+    )
+    .as_the_server(),
     rule_of(
         "pod-empty-dir-medium",
         Severity::Warning,
@@ -835,9 +855,10 @@ const RULES: &[Rule] = &[
         "pod-duplicate-port",
         Severity::Warning,
         Subject::Pod,
-        "A port is declared twice.",
+        "A port is declared twice, by whatever containers.",
         "two ports 2222/TCP",
-    ),
+    )
+    .as_the_server(),
     rule_of(
         "pod-null",
         Severity::Warning,
@@ -853,12 +874,117 @@ const RULES: &[Rule] = &[
         "terminationGracePeriodSeconds: -5",
     ),
     rule_of(
-        "pod-long-name",
-        Severity::Note,
+        "pod-host-name",
+        Severity::Warning,
         Subject::Pod,
-        "The host name in the pod is cut after 63 characters.",
+        "The pod's name is its host name, and has a dot or more than 63 characters.",
         "a name of 100 characters",
-    ),
+    )
+    .as_the_server(),
+    rule_of(
+        "pod-fractional-bytes",
+        Severity::Warning,
+        Subject::Pod,
+        "Memory or storage is no whole number of bytes; mostly m was written for M.",
+        "memory: 512m",
+    )
+    .as_the_server(),
+    rule_of(
+        "pod-overlapping-paths",
+        Severity::Warning,
+        Subject::Pod,
+        "Two files of a volume have the same path, or one is a folder of the other.",
+        "items at a and a/b",
+    )
+    .as_the_server(),
+    rule_of(
+        "pod-projection-without-source",
+        Severity::Warning,
+        Subject::Pod,
+        "A source of a projected volume is empty.",
+        "sources: [{}]",
+    )
+    .as_the_server(),
+    rule_of(
+        "pod-null-selector",
+        Severity::Warning,
+        Subject::Pod,
+        "A spread constraint or an affinity between pods has no label selector, and matches no pod.",
+        "podAffinityTerm: {topologyKey: zone}",
+    )
+    .as_the_server(),
+    rule_of(
+        "pod-pull-secret",
+        Severity::Warning,
+        Subject::Pod,
+        "A pull secret has no name, or is named twice.",
+        "imagePullSecrets: [{name: a}, {name: a}]",
+    )
+    .as_the_server(),
+    rule_of(
+        "pod-duplicate-host-alias",
+        Severity::Warning,
+        Subject::Pod,
+        "An address of hostAliases stands there twice.",
+        "two entries with ip: 10.0.0.1",
+    )
+    .as_the_server(),
+    rule_of(
+        "pod-old-node-label",
+        Severity::Warning,
+        Subject::Pod,
+        "A selector, an affinity or a spread constraint asks for a label that Kubernetes has given up.",
+        "nodeSelector: {beta.kubernetes.io/arch: amd64}",
+    )
+    .as_the_server(),
+    rule_of(
+        "pod-label-of-no-node",
+        Severity::Warning,
+        Subject::Pod,
+        "A preferred node affinity asks for what is no value of a label.",
+        "values: [not valid!]",
+    )
+    .as_the_server(),
+    rule_of(
+        "pod-old-annotation",
+        Severity::Warning,
+        Subject::Pod,
+        "A field has replaced this annotation.",
+        "container.apparmor.security.beta.kubernetes.io/project",
+    )
+    .as_the_server(),
+    rule_of(
+        "pod-duplicate-port-name",
+        Severity::Warning,
+        Subject::Pod,
+        "Ports of two containers have the same name.",
+        "http in project and in init",
+    )
+    .as_the_server(),
+    rule_of(
+        "pod-host-ip-without-port",
+        Severity::Warning,
+        Subject::Pod,
+        "A port has an address of the node, and no port of the node.",
+        "hostIP: 10.0.0.1",
+    )
+    .as_the_server(),
+    rule_of(
+        "pod-address-form",
+        Severity::Warning,
+        Subject::Pod,
+        "An IPv6 address is not in its shortest form.",
+        "nameservers: [FD00::1]",
+    )
+    .as_the_server(),
+    rule_of(
+        "pod-duplicate-owner",
+        Severity::Warning,
+        Subject::Pod,
+        "The same owner is named twice.",
+        "ownerReferences with the same entry twice",
+    )
+    .as_the_server(),
     rule_of(
         "pod-server-field",
         Severity::Note,
@@ -937,7 +1063,9 @@ mod tests {
             "Note::new(",
             ".note(",
             ".warning(",
+            ".warning_at(",
             ".warning_with(",
+            ".push((",
             ".error(",
             ".error_at(",
             ".error_with(",

@@ -390,7 +390,13 @@ impl Context<'_> {
         if outcome.accepted == Some(true) && !args.no_lookup {
             (concerns, asked.notes) = self
                 .concerns
-                .of(self.session, namespace, self.site, rendered, pod)
+                .of(
+                    self.session,
+                    namespace,
+                    self.site,
+                    rendered,
+                    outcome.pod.as_ref().unwrap_or(pod),
+                )
                 .await;
         }
         let all = dry_run::findings::findings(all, rendered, validation, &outcome);

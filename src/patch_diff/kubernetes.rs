@@ -132,7 +132,7 @@ fn metadata_without_others(pod: &mut Map<String, Value>, rendered: &Value) {
     }
 }
 
-/// Removes the AppArmor profile that the API server writes beside its old annotation.
+/// Removes the AppArmor profiles that the API server writes beside their old annotations, where there are none yet.
 fn without_app_armor(pod: &mut Map<String, Value>, rendered: &Value) {
     const ANNOTATION: &str = "container.apparmor.security.beta.kubernetes.io/";
     let annotations = rendered
@@ -146,13 +146,29 @@ fn without_app_armor(pod: &mut Map<String, Value>, rendered: &Value) {
                 .filter_map(|name| name.strip_prefix(ANNOTATION))
         })
         .collect();
-    let containers = pod.get_mut("spec").and_then(|spec| spec.get_mut("containers"));
-    for container in containers.and_then(Value::as_array_mut).into_iter().flatten() {
-        let name = container.get("name").and_then(Value::as_str).unwrap_or_default();
-        if annotated.contains(name)
-            && let Some(Value::Object(context)) = container.get_mut("securityContext")
-        {
-            context.remove("appArmorProfile");
+    if annotated.is_empty() {
+        return;
+    }
+    let name_of = |container: &Value| {
+        let name = container.get("name").and_then(Value::as_str);
+        name.unwrap_or_default().to_owned()
+    };
+    for list in ["initContainers", "containers"] {
+        let own = rendered.get("spec").and_then(|spec| spec.get(list)?.as_array());
+        let own = own.into_iter().flatten();
+        let own: HashSet<String> = own
+            .filter(|container| container.pointer("/securityContext/appArmorProfile").is_some())
+            .map(name_of)
+            .collect();
+        let containers = pod.get_mut("spec").and_then(|spec| spec.get_mut(list));
+        for container in containers.and_then(Value::as_array_mut).into_iter().flatten() {
+            let name = name_of(container);
+            if annotated.contains(&*name)
+                && !own.contains(&name)
+                && let Some(Value::Object(context)) = container.get_mut("securityContext")
+            {
+                context.remove("appArmorProfile");
+            }
         }
     }
 }

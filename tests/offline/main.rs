@@ -15,6 +15,7 @@ mod many_projects;
 mod mistakes;
 mod patch_diff;
 mod patch_making;
+mod pod_warnings;
 mod quota;
 mod quota_examples;
 mod quota_properties;

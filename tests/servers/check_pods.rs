@@ -23,8 +23,8 @@ use std::{
 use kubectl_cocalc::{
     check::{
         Severity,
-        pod::{Blamer, PodFinding, check_pod},
-        rules::{Subject as RuleSubject, rules},
+        pod::{Blamer, PodFinding, Warned, check_pod},
+        rules::{Subject as RuleSubject, rules, server_warns},
     },
     json::Json,
     json_patch::{Document, Key, PathPart},
@@ -73,6 +73,7 @@ struct Answer {
     message: String,
     /// Reason and field of each cause.
     causes: Vec<(String, String)>,
+    warnings: Vec<String>,
     /// The pod as it would be stored.
     stored: Option<Value>,
 }
@@ -96,6 +97,7 @@ impl Answer {
                 .iter()
                 .map(|cause| (text(&cause[0]), text(&cause[1])))
                 .collect(),
+            warnings: json[3].as_array().expect("warnings").iter().map(text).collect(),
             stored: Some(json[4].clone()).filter(Value::is_object),
         }
     }
@@ -380,6 +382,7 @@ fn is_dropped_by_this_server(case: &Case) -> bool {
         "stopSignal",
         "schedulingGroup",
         "first again in /metadata/ownerReferences",
+        r#""uid":"u"},{"apiVersion":"v1","kind":"Pod","name":"x","uid":"u"}"#,
     ]
     .iter()
     .any(|part| case.name.contains(part))
@@ -572,6 +575,100 @@ fn the_api_server_and_the_offline_check_agree_on_every_pod() {
         "{} other fields",
         other_fields.len()
     );
+}
+
+/// The places of a server's warnings about a pod, as findings name them.
+fn warned_places(pod: &Value, warnings: &[String]) -> BTreeSet<String> {
+    let volumes = pod["spec"]["volumes"].as_array().map_or(&[][..], Vec::as_slice);
+    let place = |text: &String| {
+        if let Some(rest) = text.strip_prefix("volume \"") {
+            let name = rest.split('"').next().expect("a name");
+            let index = volumes.iter().position(|volume| volume["name"] == name);
+            return format!("spec.volumes[{}]", index.expect("the volume"));
+        }
+        if text.starts_with(".metadata.ownerReferences ") {
+            return "metadata.ownerReferences".to_owned();
+        }
+        let place = text.split(": ").next().expect("a place");
+        let place = place.replace(".storageOS", ".storageos");
+        // What is requested is the limit, where nothing else is said.
+        let pointer = format!("/{}", place.replace(['.', '['], "/").replace(']', ""));
+        if pod.pointer(&pointer).is_none() && place.contains(".requests[") {
+            return place.replace(".requests[", ".limits[");
+        }
+        place
+    };
+    warnings.iter().map(place).collect()
+}
+
+/// Where a fraction of a byte is as wrong, and the server says nothing.
+fn is_forgotten_by_the_server(field: &str) -> bool {
+    field.ends_with(".emptyDir.sizeLimit") || field.starts_with("spec.resources.")
+}
+
+#[test]
+fn the_api_server_and_the_offline_rules_warn_of_the_same_places() {
+    let (cases, answers) = &*ANSWERS;
+    let (mut missed, mut false_alarms, mut told_twice) = (Vec::new(), Vec::new(), Vec::new());
+    let mut warned_with = BTreeSet::new();
+    let (mut pods, mut places) = (0, 0);
+    for (case, answer) in cases.iter().zip(answers) {
+        if answer.verdict() != Verdict::Accepted {
+            continue;
+        }
+        let wanted = warned_places(&case.pod, &answer.warnings);
+        let warned = Warned::new(&case.pod, &answer.warnings);
+        let mut ours = BTreeSet::new();
+        for found in check_pod(&case.pod) {
+            let rule = found.finding.rule;
+            if !server_warns(rule) || is_forgotten_by_the_server(&found.field) {
+                assert!(
+                    !warned.has(rule, &found.field, &found.path),
+                    "{}: {}",
+                    case.name,
+                    found.field
+                );
+                continue;
+            }
+            assert_eq!(found.finding.severity, Severity::Warning, "{rule}");
+            warned_with.insert(rule);
+            let is_of_files = matches!(rule, "pod-overlapping-paths" | "pod-projection-without-source");
+            let volume = found.field.split_inclusive(']').next().filter(|_| is_of_files);
+            if !warned.has(rule, &found.field, &found.path) {
+                told_twice.push(format!("{}: {}", case.name, found.field));
+            }
+            ours.insert(volume.unwrap_or(&found.field).to_owned());
+        }
+        pods += usize::from(!wanted.is_empty());
+        places += wanted.len();
+        missed.extend(
+            wanted
+                .difference(&ours)
+                .map(|place| format!("{}: {place}", case.name)),
+        );
+        false_alarms.extend(
+            ours.difference(&wanted)
+                .map(|place| format!("{}: {place}", case.name)),
+        );
+    }
+    println!("{pods} pods accepted with warnings of {places} places");
+    assert!(pods > 100);
+    assert!(missed.is_empty(), "missed:\n{}", missed.join("\n"));
+    assert!(
+        false_alarms.is_empty(),
+        "false alarms:\n{}",
+        false_alarms.join("\n")
+    );
+    assert!(told_twice.is_empty(), "told twice:\n{}", told_twice.join("\n"));
+    let of_table = rules()
+        .iter()
+        .filter(|rule| rule.server_warns)
+        .map(|rule| rule.id);
+    assert_eq!(warned_with, of_table.collect());
+    // A pod that gets no answer, or the one of an older server, is told all of it.
+    let found = &check_pod(&edited(&example(), "/spec/imagePullSecrets=[{}]"))[0];
+    assert!(server_warns(found.finding.rule));
+    assert!(!Warned::default().has(found.finding.rule, &found.field, &found.path));
 }
 
 #[test]

@@ -36,8 +36,13 @@ const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStage
 impl ApiServer {
     /// Starts one. It takes a few seconds and 300 MB.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with more flags of kube-apiserver.
+    pub(crate) fn start_with(flags: &[&str]) -> Self {
         // Its ports were free when it chose them, and can be taken when it opens them.
-        let server = (0..3).find_map(|_| Self::try_start());
+        let server = (0..3).find_map(|_| Self::try_start(flags));
         let server = server.expect("the API server starts");
         // It makes its own namespaces a moment after it is ready.
         until("the server has made its namespaces", || {
@@ -48,7 +53,7 @@ impl ApiServer {
         server
     }
 
-    fn try_start() -> Option<Self> {
+    fn try_start(flags: &[&str]) -> Option<Self> {
         // A server in a static is never dropped: what it leaves is removed with the next run of tests/run.
         let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let folder = tempfile::Builder::new().prefix("api-server-").tempdir_in(tmp);
@@ -75,6 +80,7 @@ impl ApiServer {
             )
             .arg(format!("--audit-policy-file={}", policy.display()))
             .arg(format!("--audit-log-path={}", audit_log.display()))
+            .args(flags)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

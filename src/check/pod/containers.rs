@@ -151,7 +151,6 @@ fn common(container: &At<'_>, around: &Surroundings<'_, '_>, report: &mut Report
 
 fn ports(list: &At<'_>, report: &mut Report) {
     let mut taken: HashMap<&str, At<'_>> = HashMap::new();
-    let mut numbers: HashMap<(i64, &str), At<'_>> = HashMap::new();
     for port in list.items() {
         let name = port.get("name");
         if !name.text().is_empty() {
@@ -177,23 +176,7 @@ fn ports(list: &At<'_>, report: &mut Report) {
         if host.int().unwrap_or(0) != 0 {
             report.range(&host, 1, 65535);
         }
-        let protocol = port.get("protocol");
-        report.one_of_or_empty(&protocol, &["SCTP", "TCP", "UDP"]);
-        let kind = if protocol.text().is_empty() {
-            "TCP"
-        } else {
-            protocol.text()
-        };
-        if let Some(first) = number
-            .int()
-            .and_then(|number| numbers.insert((number, kind), port.clone()))
-        {
-            report.warning(
-                "pod-duplicate-port",
-                &number,
-                format!("the same port is declared by {}", first.field()),
-            );
-        }
+        report.one_of_or_empty(&port.get("protocol"), &["SCTP", "TCP", "UDP"]);
     }
 }
 
@@ -229,7 +212,6 @@ fn host_ports<'v>(containers: impl Iterator<Item = At<'v>>, report: &mut Report)
 }
 
 fn environment(container: &At<'_>, around: &Surroundings<'_, '_>, report: &mut Report) {
-    let mut seen: HashMap<&str, At<'_>> = HashMap::new();
     for variable in container.get("env").items() {
         let name = variable.get("name");
         if report.required(&name) {
@@ -243,14 +225,6 @@ fn environment(container: &At<'_>, around: &Surroundings<'_, '_>, report: &mut R
                         "{:?} is refused before Kubernetes 1.32, and no shell can read it",
                         name.text()
                     ),
-                );
-            }
-            if let Some(first) = seen.insert(name.text(), variable.clone()) {
-                report.warning_with(
-                    "pod-duplicate-env",
-                    &name,
-                    format!("{} is set by {} too; this one counts", name.text(), first.field()),
-                    vec![first.get("name").path()],
                 );
             }
         }

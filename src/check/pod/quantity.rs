@@ -9,8 +9,8 @@
 pub(crate) struct Quantity(i128);
 
 const NANO: i128 = 1_000_000_000;
-/// Far above 2^63 units, and far below what additions could overflow.
-const MOST: i128 = i128::MAX / 1_000_000;
+/// Far above 2^63 units, and far below what additions could overflow; a whole number.
+const MOST: i128 = i128::MAX / 1_000_000 / NANO * NANO;
 
 /// What is wrong with a text that is no quantity.
 pub(crate) const SYNTAX: &str =
@@ -64,6 +64,11 @@ impl Quantity {
         up.rem_euclid(1000) == 0
     }
 
+    /// The next whole number of units.
+    pub(crate) fn rounded_up(self) -> Self {
+        Self(self.0.saturating_add((NANO - self.0.rem_euclid(NANO)) % NANO))
+    }
+
     /// Whether it is a positive multiple of another one.
     pub(crate) fn is_multiple_of(self, other: Self) -> bool {
         other.0 != 0 && self.0 % other.0 == 0
@@ -76,6 +81,18 @@ impl Quantity {
 
     pub(crate) fn plus(self, other: Self) -> Self {
         Self((self.0 + other.0).clamp(-MOST, MOST))
+    }
+}
+
+/// A quantity as a plain number of units: `0.512`.
+pub(crate) fn in_units(quantity: Quantity) -> String {
+    let sign = if quantity.is_negative() { "-" } else { "" };
+    let nano = quantity.0.unsigned_abs();
+    let (whole, rest) = (nano / NANO.unsigned_abs(), nano % NANO.unsigned_abs());
+    let rest = format!("{rest:09}");
+    match rest.trim_end_matches('0') {
+        "" => format!("{sign}{whole}"),
+        rest => format!("{sign}{whole}.{rest}"),
     }
 }
 
@@ -238,6 +255,20 @@ mod tests {
             ("GB", None),
         ] {
             assert_eq!(meant(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_plain_number_of_units_has_the_fraction_that_is_there() {
+        for (text, plain, up) in [
+            ("512m", "0.512", "1"),
+            ("0.1Gi", "107374182.4", "107374183"),
+            ("2", "2", "2"),
+            ("-1500m", "-1.5", "-1"),
+        ] {
+            let quantity = Quantity::parse(text).unwrap();
+            assert_eq!(in_units(quantity), plain);
+            assert_eq!(in_units(quantity.rounded_up()), up);
         }
     }
 

@@ -1,6 +1,9 @@
 //! The pod's metadata and what concerns the pod as a whole.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    net::Ipv6Addr,
+};
 
 use super::{
     Report,
@@ -10,6 +13,7 @@ use super::{
     quantity::Quantity,
     scheduling::{affinity, labels, tolerations, topology_spread},
     volumes::volumes,
+    warnings::{APP_ARMOR, all_containers, warnings},
 };
 
 /// All annotations together may have so many bytes.
@@ -38,6 +42,7 @@ pub(super) fn validate(pod: &At<'_>, report: &mut Report) {
     gates(&spec, report);
     operating_system(&spec, report);
     annotations_about_containers(pod, report);
+    warnings(pod, report);
 }
 
 fn identity(pod: &At<'_>, report: &mut Report) {
@@ -67,13 +72,6 @@ fn metadata(pod: &At<'_>, report: &mut Report) {
     let (name, generate) = (meta.get("name"), meta.get("generateName"));
     if !name.text().is_empty() {
         report.syntax("pod-name", &name, names::dns_subdomain(name.text()));
-        if name.text().len() > 63 && names::dns_subdomain(name.text()).is_none() {
-            report.note(
-                "pod-long-name",
-                &name,
-                "it is longer than 63 characters; the host name in the pod is cut there",
-            );
-        }
     } else if generate.text().is_empty() {
         report.error("pod-required", &name, "a pod needs a name");
     }
@@ -401,7 +399,17 @@ fn dns(spec: &At<'_>, report: &mut Report) {
 
 fn address(at: &At<'_>, report: &mut Report) {
     match names::address(at.text()) {
-        Address::Good => {}
+        Address::Good => {
+            // The one form of RFC 5952.
+            let canonical = at.text().parse::<Ipv6Addr>().ok().map(|ip| ip.to_string());
+            if let Some(canonical) = canonical.filter(|canonical| canonical != at.text()) {
+                report.warning(
+                    "pod-address-form",
+                    at,
+                    format!("IPv6 addresses are compared as texts; write {canonical}"),
+                );
+            }
+        }
         Address::OldForm => report.warning(
             "pod-old-address",
             at,
@@ -572,14 +580,7 @@ fn operating_system(spec: &At<'_>, report: &mut Report) {
     }
 }
 
-fn all_containers<'v>(spec: &At<'v>) -> impl Iterator<Item = At<'v>> + use<'v> {
-    spec.get("initContainers")
-        .items()
-        .chain(spec.get("containers").items())
-}
-
 fn annotations_about_containers(pod: &At<'_>, report: &mut Report) {
-    const APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
     const SECCOMP: [&str; 2] = [
         "seccomp.security.alpha.kubernetes.io/pod",
         "container.seccomp.security.alpha.kubernetes.io/",
@@ -588,7 +589,7 @@ fn annotations_about_containers(pod: &At<'_>, report: &mut Report) {
     let annotations = pod.at(&["metadata", "annotations"]);
     for (key, value) in annotations.entries() {
         let text = value.text();
-        if let Some(container) = key.strip_prefix(APPARMOR) {
+        if let Some(container) = key.strip_prefix(APP_ARMOR) {
             if !all_containers(&spec).any(|c| c.get("name").text() == container) {
                 report.error(
                     "pod-annotation",

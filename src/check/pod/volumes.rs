@@ -17,6 +17,8 @@ struct Source {
     /// The name under which the API server tells of its fields, where it is another.
     told_as: Option<&'static str>,
     required: &'static [&'static str],
+    /// The version of Kubernetes that mounts it no more, and what to use instead.
+    gone: Option<(&'static str, &'static str)>,
 }
 
 const fn source(name: &'static str, required: &'static [&'static str]) -> Source {
@@ -24,6 +26,16 @@ const fn source(name: &'static str, required: &'static [&'static str]) -> Source
         name,
         told_as: None,
         required,
+        gone: None,
+    }
+}
+
+impl Source {
+    const fn gone(self, since: &'static str) -> Self {
+        Self {
+            gone: Some((since, "a volume of a CSI driver")),
+            ..self
+        }
     }
 }
 
@@ -31,35 +43,37 @@ const fn source(name: &'static str, required: &'static [&'static str]) -> Source
 const SOURCES: [Source; 30] = [
     source("emptyDir", &[]),
     source("hostPath", &["path"]),
-    source("gitRepo", &["repository"]),
     Source {
-        name: "gcePersistentDisk",
+        gone: Some(("1.33", "an emptyDir and an init container that clones")),
+        ..source("gitRepo", &["repository"])
+    },
+    Source {
         told_as: Some("persistentDisk"),
-        required: &["pdName"],
+        ..source("gcePersistentDisk", &["pdName"])
     },
     source("awsElasticBlockStore", &["volumeID"]),
     source("secret", &["secretName"]),
     source("nfs", &["server", "path"]),
     source("iscsi", &["targetPortal", "iqn"]),
-    source("glusterfs", &["endpoints", "path"]),
-    source("flocker", &[]),
+    source("glusterfs", &["endpoints", "path"]).gone("1.26"),
+    source("flocker", &[]).gone("1.25"),
     source("persistentVolumeClaim", &["claimName"]),
-    source("rbd", &["monitors", "image"]),
+    source("rbd", &["monitors", "image"]).gone("1.31"),
     source("cinder", &["volumeID"]),
-    source("cephfs", &["monitors"]),
-    source("quobyte", &["registry", "volume"]),
+    source("cephfs", &["monitors"]).gone("1.31"),
+    source("quobyte", &["registry", "volume"]).gone("1.25"),
     source("downwardAPI", &[]),
     source("fc", &[]),
     source("flexVolume", &["driver"]),
     source("configMap", &["name"]),
     source("azureFile", &["secretName", "shareName"]),
     source("vsphereVolume", &["volumePath"]),
-    source("photonPersistentDisk", &["pdID"]),
+    source("photonPersistentDisk", &["pdID"]).gone("1.16"),
     source("portworxVolume", &["volumeID"]),
     source("azureDisk", &["diskName", "diskURI"]),
-    source("storageos", &["volumeName"]),
+    source("storageos", &["volumeName"]).gone("1.25"),
     source("projected", &[]),
-    source("scaleIO", &["gateway", "system", "volumeName"]),
+    source("scaleIO", &["gateway", "system", "volumeName"]).gone("1.22"),
     source("csi", &["driver"]),
     source("ephemeral", &["volumeClaimTemplate"]),
     source("image", &["reference"]),
@@ -154,6 +168,17 @@ fn sources(volume: &At<'_>, report: &mut Report) {
             continue;
         }
         first = Some(source);
+        if let Some((since, instead)) = source.gone {
+            report.warning(
+                "pod-volume-unsupported",
+                &at,
+                format!(
+                    "Kubernetes mounts no {} volume since {since}: the pod is accepted, and never starts if a container \
+                     mounts it; use {instead}",
+                    source.name
+                ),
+            );
+        }
         for name in source.required {
             let field = at.get(name);
             if field.is_set() && !field.text().is_empty() || field.len() > 0 {
@@ -201,11 +226,6 @@ fn details(name: &str, at: &At<'_>, volume: &At<'_>, report: &mut Report) {
         "gitRepo" => {
             let directory = at.get("directory");
             report.syntax("pod-path", &directory, names::descending_path(directory.text()));
-            report.warning(
-                "pod-volume-unsupported",
-                at,
-                "gitRepo volumes are disabled since Kubernetes 1.33: the pod is accepted and never starts",
-            );
         }
         "gcePersistentDisk" => {
             let partition = at.get("partition");
@@ -221,7 +241,9 @@ fn details(name: &str, at: &At<'_>, volume: &At<'_>, report: &mut Report) {
         "awsElasticBlockStore" => report.range(&at.get("partition"), 0, 255),
         "secret" | "configMap" => {
             report.mode(&at.get("defaultMode"));
-            at.get("items").items().for_each(|item| key_to_path(&item, report));
+            at.get("items")
+                .items()
+                .for_each(|item| key_to_path(&item, report));
         }
         "nfs" => {
             let path = at.get("path");
@@ -260,11 +282,6 @@ fn details(name: &str, at: &At<'_>, volume: &At<'_>, report: &mut Report) {
                 report.required(&secret.get("name"));
             }
         }
-        "cephfs" | "rbd" => report.warning(
-            "pod-volume-unsupported",
-            at,
-            "this type was removed in Kubernetes 1.31: the pod is accepted and never starts; use a CSI volume",
-        ),
         "quobyte" => {
             let (registry, tenant) = (at.get("registry"), at.get("tenant"));
             if registry.text().is_empty() {
@@ -274,7 +291,11 @@ fn details(name: &str, at: &At<'_>, volume: &At<'_>, report: &mut Report) {
                 pair.rsplit_once(':')
                     .is_some_and(|(host, _)| !host.contains(':') || host.starts_with('['))
             }) {
-                report.error("pod-invalid", &registry, "it must be host:port, or several joined by ','");
+                report.error(
+                    "pod-invalid",
+                    &registry,
+                    "it must be host:port, or several joined by ','",
+                );
             }
         }
         "downwardAPI" => {
@@ -288,7 +309,11 @@ fn details(name: &str, at: &At<'_>, volume: &At<'_>, report: &mut Report) {
             for (key, option) in at.get("options").entries() {
                 let namespace = format!(".{}", key.split('/').next().unwrap_or(key).to_lowercase());
                 if namespace.ends_with(".kubernetes.io") || namespace.ends_with(".k8s.io") {
-                    report.error("pod-invalid", &option, "options of kubernetes.io and k8s.io are reserved");
+                    report.error(
+                        "pod-invalid",
+                        &option,
+                        "options of kubernetes.io and k8s.io are reserved",
+                    );
                 }
             }
         }

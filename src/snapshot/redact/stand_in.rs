@@ -25,7 +25,7 @@ pub(super) struct StandIns {
     used: HashSet<String>,
     /// The next number for words of each shape.
     next: HashMap<String, u64>,
-    addresses: HashMap<IpAddr, u32>,
+    addresses: HashMap<String, u32>,
     ids: HashMap<String, u64>,
     numbers: HashMap<u64, u32>,
 }
@@ -99,13 +99,20 @@ impl StandIns {
         let next = u32::try_from(self.addresses.len())
             .unwrap_or(u32::MAX)
             .saturating_add(1);
-        let number = *self.addresses.entry(address).or_insert(next);
+        // Another form than the one of RFC 5952 stays one, and two of them stay two.
+        let canonical = address.to_string();
+        let is_odd = matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_none()) && canonical != text;
+        let key = if is_odd { text.to_owned() } else { canonical };
+        let number = *self.addresses.entry(key).or_insert(next);
         let v4 = Ipv4Addr::from(BENCHMARKS.wrapping_add(number));
         match address {
             IpAddr::V4(_) if text.parse::<Ipv4Addr>().is_err() => format!("0{v4}"),
             IpAddr::V4(_) => v4.to_string(),
             IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => format!("::ffff:{v4}"),
-            IpAddr::V6(_) => Ipv6Addr::from(DOCUMENTATION + u128::from(number)).to_string(),
+            IpAddr::V6(_) => {
+                let stand_in = Ipv6Addr::from(DOCUMENTATION + u128::from(number)).to_string();
+                if is_odd { stand_in.to_uppercase() } else { stand_in }
+            }
         }
     }
 }
@@ -219,6 +226,7 @@ mod tests {
             ("127.0.0.1", "127.0.0.1"),
             ("fd00::53", "2001:db8::2"),
             ("::ffff:10.9.9.9", "::ffff:198.18.0.3"),
+            ("FD00::53", "2001:DB8::4"),
             ("10.1.2.300", "10.1.2.300"),
         ] {
             assert_eq!(stand_ins.address(text), is);

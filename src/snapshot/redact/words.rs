@@ -32,7 +32,8 @@ const WELL_KNOWN: &str = "kubernetes k8s io com nvidia amd gpu app node apps kub
     pressure memory disk pid network unavailable uninitialized cloudprovider out service instance type zone region \
     hostname arch os windows build limit ranger config mirror source hash last applied configuration restartedAt \
     deletion cost default container version component part of managed by created enforce warn audit hugepages requests \
-    limits ephemeral pods services secrets configmaps persistentvolumeclaims attachable volumes safe evict";
+    limits ephemeral pods services secrets configmaps persistentvolumeclaims attachable volumes safe evict scheduler \
+    critical unsafe preferAvoidPods";
 
 /// Values of fields that Kubernetes or CoCalc compare, as whole texts. In any case of the letters, since a wrong case
 /// is what a finding is about.
