@@ -11,7 +11,7 @@ use crate::{
     dry_run::{
         self, Existing, Memory, Outcome, Question,
         concerns::Concerns,
-        findings::{dropped, is_refused, lost},
+        findings::{dropped, is_refused, lost, other_warnings},
         report::{cocalc_error, report, unasked},
         text::{Cause, Line, LineKind, Teller},
     },
@@ -181,6 +181,8 @@ struct Asked {
     concerns: Vec<Placed>,
     notes: Vec<String>,
     findings: Vec<Placed>,
+    /// The server's warnings that are no findings.
+    warnings: Vec<String>,
     /// The findings that the server's refusal tells already.
     refused: Vec<Finding>,
     /// The fields by which CoCalc would have found the pod, if it would lose it.
@@ -408,6 +410,8 @@ impl Context<'_> {
             .iter()
             .map(|concern| (None, concern.told(rendered)))
             .collect();
+        let others = other_warnings(&all, pod, &outcome);
+        asked.warnings = others.into_iter().map(str::to_owned).collect();
         asked.lost = lost(&all).map(|found| found.field().to_owned()).collect();
         let dropped = outcome.warnings.iter().filter_map(|text| dropped(text));
         asked.dropped = dropped.map(str::to_owned).collect();
@@ -634,7 +638,7 @@ impl Run<'_> {
             }
             return Ok(());
         }
-        for warning in outcome.warnings.iter().filter(|text| dropped(text).is_none()) {
+        for warning in &asked.warnings {
             if !self.warnings.contains(warning) {
                 self.ui.server_warning(warning);
                 self.warnings.push(warning.clone());

@@ -3,8 +3,13 @@
 
 use std::collections::HashSet;
 
+use serde_json::Value;
+
 use crate::{
-    check::{Finding, Located, Place, Severity, pod},
+    check::{
+        Finding, Located, Place, Severity,
+        pod::{self, Warned},
+    },
     cluster::Validation,
     json_patch::PathPart,
     pipeline::Rendered,
@@ -66,6 +71,19 @@ pub fn findings(
 /// The field that a warning says is dropped: `unknown field "spec.nodeSelecter"`.
 pub fn dropped(warning: &str) -> Option<&str> {
     warning.strip_prefix("unknown field \"")?.strip_suffix('"')
+}
+
+/// The server's warnings that no finding tells already, with author and cure.
+pub fn other_warnings<'o>(findings: &[Located], sent: &Value, outcome: &'o Outcome) -> Vec<&'o str> {
+    let is_told = |warning: &String| {
+        let warned = Warned::new(sent, std::slice::from_ref(warning));
+        findings.iter().any(|found| match &found.place {
+            Place::Field { field, path, .. } => warned.has(found.finding.rule, field, path),
+            _ => false,
+        })
+    };
+    let others = outcome.warnings.iter().filter(|text| dropped(text).is_none());
+    others.filter(|text| !is_told(text)).map(String::as_str).collect()
 }
 
 /// Why CoCalc would lose the pod although the server accepts it: it finds a project's pod by its name and labels.

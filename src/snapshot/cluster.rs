@@ -79,10 +79,11 @@ pub async fn read_cluster(
         }
     };
     let live_pods = live_pods(session, wanted.live_pods);
-    let (template, software, live_pods) = futures_util::try_join!(template, software, live_pods)?;
-    let texts: Vec<(String, String)> = [template, software].into_iter().flatten().collect();
+    // The template's error comes first, whichever answer does.
+    let (template, software, live_pods) = futures_util::join!(template, software, live_pods);
+    let texts: Vec<(String, String)> = [template?, software?].into_iter().flatten().collect();
     let (mut snapshot, notes) = read_texts(&texts, options)?;
-    snapshot.live_pods.extend(live_pods);
+    snapshot.live_pods.extend(live_pods?);
     Ok((snapshot, notes))
 }
 
