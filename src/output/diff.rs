@@ -4,6 +4,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use anstyle::{AnsiColor, Style};
+use indexmap::IndexSet;
 use serde_json::Value;
 use similar::{Algorithm, ChangeTag, TextDiff};
 
@@ -86,14 +87,13 @@ pub fn unified(
         let mut heading = changes()
             .find_map(|change| place(&change))
             .map_or_else(String::new, |(_, root, line)| heading(root, line));
-        let mut writers: Vec<String> = Vec::new();
-        for (side, _, line) in changes().filter_map(|change| place(&change)) {
-            if let Some(name) = writer(side, &line.path).filter(|name| !writers.contains(name)) {
-                writers.push(name);
-            }
-        }
-        if !writers.is_empty() {
-            let _ = write!(heading, " <- {}", writers.join(", "));
+        let writers: IndexSet<String> = changes()
+            .filter_map(|change| place(&change))
+            .filter_map(|(side, _, line)| writer(side, &line.path))
+            .collect();
+        for (at, name) in writers.iter().enumerate() {
+            let before = if at == 0 { " <- " } else { ", " };
+            let _ = write!(heading, "{before}{name}");
         }
         let header = format!(
             "@@ -{old_range} +{new_range} @@ {}",
