@@ -6,10 +6,13 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     check::{self, Finding},
-    json::Json,
+    json::{JsString, Json},
     json_patch::Gate,
     output::{YAML_DOCUMENT_SEPARATOR, json as json_output, table::Table, ui::Ui, yaml},
-    pipeline::{Judged, Known, ProjectError, Site, Subject, placeholders, quota::Decided},
+    pipeline::{
+        Judged, Known, ProjectError, Site, Subject, placeholders,
+        quota::{Decided, Reason},
+    },
 };
 
 use super::{
@@ -260,34 +263,24 @@ fn answer(
 fn report_json(project_id: &str, judged: &Judged, decided: &Decided) -> Value {
     // A half surrogate pair can stand only in ids and names that nobody has; they are left out.
     let value = |json: &Json| json.to_value().unwrap_or_default();
-    let reasons: Map<String, Value> = site_reasons(judged)
-        .into_iter()
-        .map(|(id, reason)| (id, Value::from(reason)))
-        .collect();
     json!({
         "project_id": project_id,
         "quota": value(&judged.computed.quota.to_json()),
-        "reasons": reasons,
+        "reasons": reasons(judged),
         "site_license": value(&judged.site_license),
         "decided_by": value(&decided.to_json()),
     })
 }
 
 /// Why licenses add nothing: the quota function's reasons, and where it has none the hook's.
-fn site_reasons(judged: &Judged) -> Vec<(String, String)> {
-    let computed = &judged.computed.reasons;
-    let mut reasons: Vec<(String, String)> = computed
-        .iter()
-        .map(|(id, reason)| (id.to_string_lossy(), reason.as_str().to_owned()))
-        .collect();
-    for (id, entry) in judged.site_license.members() {
-        if let Some(reason) = entry.get("reason").and_then(Json::as_str)
-            && !reasons.iter().any(|(known, _)| *id == **known)
-        {
-            reasons.push((id.to_string_lossy(), reason.to_owned()));
-        }
-    }
-    reasons
+fn reasons(judged: &Judged) -> Map<String, Value> {
+    let members = judged.site_license.members().into_iter();
+    let hook = members.filter_map(|(id, entry)| Some((id, entry.get("reason")?.as_str()?)));
+    let computed = judged.computed.reasons.iter();
+    // Of two the last one counts.
+    hook.chain(computed.map(|(id, reason)| (id, reason.as_str())))
+        .map(|(id, reason)| (id.to_string_lossy(), Value::from(reason)))
+        .collect()
 }
 
 /// The values of the quota in the order of the table, with their units.
@@ -335,7 +328,7 @@ fn table(
             .filter(|text| *text != shown(&next, name, unit))
     };
     let show_now = rows.iter().any(|(name, unit)| differs(name, unit).is_some());
-    let title = |id: &crate::json::JsString| {
+    let title = |id: &JsString| {
         id.as_str()
             .and_then(|id| site.license(id))
             .map(|license| license.title.clone())
@@ -354,35 +347,36 @@ fn table(
         values.row(cells);
     }
     let mut licenses = Table::new(["license", "title", "state", "patch", "reason"]);
-    for (id, entry) in judged.site_license.members() {
-        let id = id.to_string_lossy();
-        let verdict = judged.verdicts.iter().find(|verdict| verdict.license == *id);
-        let state = match verdict {
-            Some(verdict) => verdict.state.as_str().to_owned(),
-            None => entry
-                .get("status")
-                .and_then(Json::as_str)
-                .unwrap_or("stored")
-                .to_owned(),
+    let reasons: HashMap<&JsString, Reason> = judged
+        .computed
+        .reasons
+        .iter()
+        .map(|(id, reason)| (id, *reason))
+        .collect();
+    let patches: HashMap<&JsString, &Json> = judged
+        .computed
+        .patches
+        .iter()
+        .map(|found| (&found.license, &found.patch))
+        .collect();
+    for (id, entry, verdict) in judged.licenses() {
+        let stored = |member| entry.get(member).and_then(Json::as_str);
+        let (state, reason) = match verdict {
+            Some(verdict) => (verdict.state.as_str(), verdict.to_string()),
+            None => (
+                stored("status").unwrap_or("stored"),
+                stored("reason").unwrap_or_default().to_owned(),
+            ),
         };
-        let reason = match verdict {
-            Some(verdict) => verdict.to_string(),
-            None => entry
-                .get("reason")
-                .and_then(Json::as_str)
-                .unwrap_or_default()
-                .to_owned(),
-        };
-        let incompatible = judged.computed.reasons.iter().find(|(other, _)| *other == *id);
-        let reason = match incompatible {
-            Some((_, why)) if reason.is_empty() => why.as_str().to_owned(),
+        let reason = match reasons.get(id) {
+            Some(why) if reason.is_empty() => why.as_str().to_owned(),
             _ => reason,
         };
         licenses.row([
-            id.clone(),
-            title(&id.as_str().into()).unwrap_or_default(),
-            state,
-            patch_cell(site, judged, &id),
+            id.to_string_lossy(),
+            title(id).unwrap_or_default(),
+            state.to_owned(),
+            patch_cell(site, id, patches.get(id).copied()),
             reason,
         ]);
     }
@@ -403,15 +397,9 @@ fn table(
     text
 }
 
-fn patch_cell(site: &Site, judged: &Judged, id: &str) -> String {
-    let used = judged
-        .computed
-        .patches
-        .iter()
-        .find(|found| found.license == *id)
-        .map(|found| &found.patch);
+fn patch_cell(site: &Site, id: &JsString, used: Option<&Json>) -> String {
     // An ineffective license has none in the project; its row may.
-    let row = || site.license(id).and_then(|row| row.quota.get_non_null("patch"));
+    let row = || site.license(id.as_str()?)?.quota.get_non_null("patch");
     let Some(patch) = used.or_else(row) else {
         return String::new();
     };

@@ -4,6 +4,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use anstyle::{AnsiColor, Style};
+use indexmap::IndexSet;
 use serde_json::Value;
 use similar::{Algorithm, ChangeTag, TextDiff};
 
@@ -86,16 +87,13 @@ pub fn unified(
         let mut heading = changes()
             .find_map(|change| place(&change))
             .map_or_else(String::new, |(_, root, line)| heading(root, line));
-        let mut names: Vec<String> = Vec::new();
-        for (side, _, line) in changes().filter_map(|change| place(&change)) {
-            for name in writers(side, &line.path) {
-                if !names.contains(&name) {
-                    names.push(name);
-                }
-            }
-        }
-        if !names.is_empty() {
-            let _ = write!(heading, " <- {}", names.join(", "));
+        let names: IndexSet<String> = changes()
+            .filter_map(|change| place(&change))
+            .flat_map(|(side, _, line)| writers(side, &line.path))
+            .collect();
+        for (at, name) in names.iter().enumerate() {
+            let before = if at == 0 { " <- " } else { ", " };
+            let _ = write!(heading, "{before}{name}");
         }
         let header = format!(
             "@@ -{old_range} +{new_range} @@ {}",

@@ -1,6 +1,10 @@
 //! Provenance for readers: marks at the ends of YAML lines with a header, and entries in JSON.
 
-use std::{borrow::Cow, collections::HashMap, fmt::Write as _};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    fmt::Write as _,
+};
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +12,7 @@ use crate::{
     json::{JsString, Json},
     json_patch::Gate,
     pipeline::{
-        Rendered, Site,
+        Patch, Rendered, Site,
         licenses::State,
         provenance::{Entry, QuotaField, Writer, field_path, pointer},
         quota::{Decided, Decider, How, Term, terms_json},
@@ -278,14 +282,14 @@ impl<'a> Explained<'a> {
             );
         }
         let judged = self.rendered.judged.as_ref();
-        let members = judged
-            .map(|judged| judged.site_license.members())
-            .unwrap_or_default();
+        let mut patches: HashMap<&str, &Patch> = HashMap::new();
+        for patch in &self.rendered.patches {
+            patches.entry(&patch.license).or_insert(patch);
+        }
         let mut without_effect = Vec::new();
-        let mut told = Vec::new();
-        for (id, _) in &members {
+        let mut told = HashSet::new();
+        for (id, _, verdict) in judged.iter().flat_map(|judged| judged.licenses()) {
             let id = id.to_string_lossy();
-            let verdict = judged.and_then(|judged| judged.verdicts.iter().find(|v| v.license == *id));
             match verdict {
                 Some(verdict)
                     if !matches!(verdict.state, State::Active | State::Orphan)
@@ -299,8 +303,9 @@ impl<'a> Explained<'a> {
                     ));
                 }
                 _ => {
-                    lines.add(self.short(&id), &self.license_line(&id));
-                    told.push(id);
+                    let patch = patches.get(&*id).copied();
+                    lines.add(self.short(&id), &self.license_line(&id, patch));
+                    told.insert(id);
                 }
             }
         }
@@ -310,7 +315,8 @@ impl<'a> Explained<'a> {
             .iter()
             .filter(|patch| !told.contains(&patch.license))
         {
-            lines.add(self.short(&patch.license), &self.license_line(&patch.license));
+            let line = self.license_line(&patch.license, Some(patch));
+            lines.add(self.short(&patch.license), &line);
         }
         for field in QuotaField::ALL {
             let wrote = |entry: &Entry| !entry.removed && entry.by == Writer::Quota(field);
@@ -341,8 +347,7 @@ impl<'a> Explained<'a> {
         }
     }
 
-    fn license_line(&self, id: &str) -> String {
-        let patch = self.rendered.patches.iter().find(|patch| patch.license == *id);
+    fn license_line(&self, id: &str, patch: Option<&Patch>) -> String {
         let what = match patch.map(|patch| &*patch.gate) {
             None => "no patch".to_owned(),
             Some(Gate::Passes(operations)) if operations.len() == 1 => "1 op".to_owned(),
@@ -452,25 +457,31 @@ impl Lines {
     }
 }
 
+/// `ids` ascend.
 fn short_names(ids: &[String], site: &Site) -> HashMap<String, String> {
     let candidate = site
         .what_if()
         .candidate_license()
         .filter(|_| site.what_if().for_license.is_none());
+    // Sorted, so that no other one begins more alike than a neighbor.
+    let alike = |a: &str, b: Option<&String>| {
+        let same = |(a, b): &(u8, u8)| a == b;
+        b.map_or(0, |b| a.bytes().zip(b.bytes()).take_while(same).count())
+    };
+    let before = std::iter::once(None).chain(ids.iter().map(Some));
+    let after = ids.iter().skip(1).map(Some).chain([None]);
     ids.iter()
-        .map(|id| {
+        .zip(before.zip(after))
+        .map(|(id, (before, after))| {
             if Some(id.as_str()) == candidate {
                 return (
                     id.clone(),
                     site.license(id).map_or("what-if", |row| &row.title).to_owned(),
                 );
             }
-            let unique = |length: usize| {
-                let prefix = id.get(..length);
-                ids.iter().filter(|other| other.get(..length) == prefix).count() == 1
-            };
-            let length = (8..id.len()).find(|length| unique(*length)).unwrap_or(id.len());
-            (id.clone(), id.get(..length).unwrap_or(id).to_owned())
+            let shared = alike(id, before).max(alike(id, after));
+            let short = (8.max(shared + 1)..id.len()).find_map(|length| id.get(..length));
+            (id.clone(), short.unwrap_or(id).to_owned())
         })
         .collect()
 }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use super::{
     coerce,
-    quota::{Core, Entry, GateOf, Input, QuotaError, Reason, Rules, UPGRADES, member, rank},
+    quota::{Entry, GateOf, Held, Input, QuotaError, Reason, Rules, UPGRADES, member, rank},
     settings::SiteSettings,
 };
 use crate::{
@@ -222,8 +222,8 @@ pub fn hook(input: &HookInput<'_>) -> Result<Judged, HookError> {
     });
     let mut judged = stored.as_ref().clone();
     let effectless = status(State::Ineffective, None);
-    let mut held: Vec<Entry<'_>> = Vec::new();
-    let mut before: Option<Core<f64>> = None;
+    let mut held = Held::new(Vec::new());
+    let mut without = rules.decide(&held)?;
     for candidate in in_order(rows.iter().collect()) {
         let Some(verdict) = verdicts.get_mut(candidate.at) else {
             continue;
@@ -231,24 +231,18 @@ pub fn hook(input: &HookInput<'_>) -> Result<Judged, HookError> {
         verdict.stored_in_force = false;
         verdict.state = state_by_itself(candidate.license, input, verdict);
         let stored_entry = if verdict.state == State::Active {
-            let without = match before.take() {
-                Some(core) => core,
-                None => rules.decide(&held)?,
-            };
-            held.push(Entry::new(candidate.id, &candidate.entry));
+            let tally = held.push(Entry::new(candidate.id, &candidate.entry));
             let with = rules.decide(&held)?;
             if without.unchanged_by(&with, &held, input.gate) {
                 verdict.state = State::Ineffective;
-                verdict.reason = with.reason(&held, held.len() - 1);
+                verdict.reason = with.reason_of_last(&held);
                 // It stays in the map without its quota, and what has none is of the lowest hosting class. It gives
                 // nothing itself, but boosts of that class count from now on, if there was no class yet.
-                held.pop();
-                let boosted = !without.has_class() && held.iter().any(Entry::is_boost);
-                held.push(Entry::new(candidate.id, &effectless));
-                before = (!boosted).then_some(without);
+                held.replace_last(tally, Entry::new(candidate.id, &effectless));
+                without = rules.decide(&held)?;
                 status(verdict.state, verdict.reason.map(Reason::as_str))
             } else {
-                before = Some(with);
+                without = with;
                 with_status(&candidate.entry)
             }
         } else {

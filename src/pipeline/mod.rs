@@ -172,7 +172,7 @@ pub enum ProjectError {
 pub struct Judged {
     /// `projects.site_license` as the license hook leaves it.
     pub site_license: Json,
-    /// The hook's verdict on each license, in the order of `site_license`; empty with `--stored`.
+    /// The hook's verdict on each license, in CoCalc's order of `site_license`; empty with `--stored`.
     pub verdicts: Vec<Verdict>,
     /// The quota.
     pub computed: Computed,
@@ -182,6 +182,14 @@ pub struct Judged {
     gates: Vec<Arc<Gate>>,
     /// `{project_config}`, once it was needed.
     project_config: OnceLock<String>,
+}
+
+impl Judged {
+    /// The project's licenses in CoCalc's order: id, entry of `site_license`, and the hook's verdict if it was asked.
+    pub fn licenses(&self) -> impl Iterator<Item = (&JsString, &Json, Option<&Verdict>)> {
+        let members = self.site_license.members().into_iter().enumerate();
+        members.map(|(at, (id, entry))| (id, entry, self.verdicts.get(at)))
+    }
 }
 
 /// What became of one license's patch.

@@ -214,9 +214,9 @@ impl Quota {
 /// # Errors
 /// If a license is for a dedicated VM of an unknown kind.
 pub fn quota(input: &Input<'_>) -> Result<Computed, QuotaError> {
-    let entries = read_entries(input.site_license);
-    let core = Rules::<f64>::new(input).decide(&entries)?;
-    Ok(core.finish(&entries, input))
+    let held = Held::new(read_entries(input.site_license));
+    let core = Rules::<f64>::new(input).decide(&held)?;
+    Ok(core.finish(&held.entries, input))
 }
 
 /// Computes a project's quota and the calculation behind each of its values.
@@ -224,10 +224,10 @@ pub fn quota(input: &Input<'_>) -> Result<Computed, QuotaError> {
 /// # Errors
 /// As [`quota`].
 pub fn explain(input: &Input<'_>) -> Result<Decided, QuotaError> {
-    let entries = read_entries(input.site_license);
-    let core = Rules::<Tracked<'_>>::new(input).decide(&entries)?;
-    let fields = core.decided(&entries, input);
-    Ok(Decided::new(core.finish(&entries, input), fields))
+    let held = Held::new(read_entries(input.site_license));
+    let core = Rules::<Tracked<'_>>::new(input).decide(&held)?;
+    let fields = core.decided(&held.entries, input);
+    Ok(Decided::new(core.finish(&held.entries, input), fields))
 }
 
 /// The operations of a license's `patch` that CoCalc uses; none if it is no string with a valid JSON Patch.
@@ -524,15 +524,175 @@ impl<'a> Entry<'a> {
         self.remains() && self.rank == group && (self.regular || self.boost)
     }
 
-    /// Whether it only adds to another license.
-    pub(super) fn is_boost(&self) -> bool {
-        !self.regular
+    /// When it is added. Integer-like ids come first in a JavaScript object, boosts were added last.
+    fn pass(&self) -> usize {
+        match (self.index_like, self.regular) {
+            (true, _) => 0,
+            (false, true) => 1,
+            (false, false) => 2,
+        }
+    }
+
+    /// Whether it adds anything to the sums.
+    fn adds(&self) -> bool {
+        self.v2 || self.amounts != ZERO
     }
 
     /// Whether the license has operations that CoCalc would use.
     fn has_operations(&self, gate: &GateOf<'_>) -> bool {
         self.patch
             .is_some_and(|patch| !operations(&gate(patch)).is_empty())
+    }
+}
+
+/// Licenses in the order in which CoCalc reads them, and what they come to. The license hook asks for the quota after
+/// each of them: one more costs a step, not as many steps as there are.
+pub(super) struct Held<'a, V> {
+    entries: Vec<Entry<'a>>,
+    tally: Tally<'a, V>,
+}
+
+/// What licenses come to, whatever the rules are.
+#[derive(Clone)]
+pub(super) struct Tally<'a, V> {
+    /// Index of the first entry with a dedicated VM.
+    vm: Option<usize>,
+    /// Rank of the hosting class that counts.
+    group: Option<usize>,
+    sums: Sums<'a, V>,
+    /// The last `gpu` that is not null, whatever it is.
+    gpu: Option<&'a Json>,
+    ext_rw: bool,
+}
+
+impl<'a, V: Value<'a>> Held<'a, V> {
+    pub(super) fn new(entries: Vec<Entry<'a>>) -> Self {
+        let mut tally = Tally {
+            vm: None,
+            group: None,
+            sums: Sums::new(&[], None),
+            gpu: None,
+            ext_rw: false,
+        };
+        for (i, entry) in entries.iter().enumerate() {
+            tally.read(i, entry);
+        }
+        tally.sums = Sums::new(&entries, tally.group);
+        Self { entries, tally }
+    }
+
+    /// Adds an entry; the tally without it.
+    pub(super) fn push(&mut self, entry: Entry<'a>) -> Tally<'a, V> {
+        let before = self.tally.clone();
+        self.tally.read(self.entries.len(), &entry);
+        let added = before.group == self.tally.group && self.tally.sums.add_last(&entry, before.group);
+        self.entries.push(entry);
+        if !added {
+            self.tally.sums = Sums::new(&self.entries, self.tally.group);
+        }
+        before
+    }
+
+    /// Makes the last entry another one; `before` is the tally without it.
+    pub(super) fn replace_last(&mut self, before: Tally<'a, V>, entry: Entry<'a>) {
+        self.entries.pop();
+        self.tally = before;
+        self.push(entry);
+    }
+}
+
+impl<'a, V> Tally<'a, V> {
+    /// Reads everything but what is summed up.
+    fn read(&mut self, i: usize, entry: &Entry<'a>) {
+        if !entry.remains() {
+            return;
+        }
+        if entry.vm.is_some() {
+            self.vm = self.vm.or(Some(i));
+        }
+        if entry.regular {
+            self.group = Some(self.group.map_or(entry.rank, |group| group.min(entry.rank)));
+        }
+        self.gpu = entry.gpu.or(self.gpu);
+        self.ext_rw |= entry.ext_rw;
+    }
+}
+
+/// Steps 11 and 12 of CoCalc's function: what the licenses of one hosting class add up to.
+#[derive(Clone)]
+struct Sums<'a, V> {
+    old_licenses: [V; COMPONENTS],
+    licenses: [V; COMPONENTS],
+    /// CPU limit and request once a text was among the summands.
+    texts: Option<[Primitive; 2]>,
+    /// The first license of the new kind (v2).
+    first_v2: Option<&'a JsString>,
+    /// The [`Entry::pass`] of the last summand.
+    pass: usize,
+}
+
+impl<'a, V: Value<'a>> Sums<'a, V> {
+    fn new(entries: &[Entry<'a>], group: Option<usize>) -> Self {
+        let mut sums = Self {
+            old_licenses: std::array::from_fn(|_| V::zero()),
+            licenses: std::array::from_fn(|_| V::zero()),
+            texts: None,
+            first_v2: None,
+            pass: 0,
+        };
+        let Some(group) = group else { return sums };
+        let selected = || entries.iter().filter(|entry| entry.selected(group));
+        sums.first_v2 = selected().find(|entry| entry.v2).map(|entry| entry.id);
+        let passes = entries.iter().fold([false; 3], |mut passes, entry| {
+            passes[entry.pass()] = true;
+            passes
+        });
+        for pass in (0..passes.len()).filter(|pass| passes[*pass]) {
+            for entry in selected().filter(|entry| entry.pass() == pass) {
+                sums.add(entry);
+            }
+        }
+        sums
+    }
+
+    /// Adds an entry that comes after all others, or says that it is added before one of them.
+    fn add_last(&mut self, entry: &Entry<'a>, group: Option<usize>) -> bool {
+        let counts = entry.adds() && group.is_some_and(|group| entry.selected(group));
+        let in_turn = !counts || entry.pass() >= self.pass;
+        if counts && in_turn {
+            self.add(entry);
+        }
+        in_turn
+    }
+
+    fn add(&mut self, entry: &Entry<'a>) {
+        if !entry.adds() {
+            return;
+        }
+        self.pass = entry.pass();
+        if !entry.v2 {
+            add(&mut self.old_licenses, &entry.amounts, By::OldLicense(entry.id));
+            return;
+        }
+        let by = By::License(entry.id);
+        self.first_v2 = self.first_v2.or(Some(entry.id));
+        if self.texts.is_none() && entry.texts.is_none() {
+            add(&mut self.licenses, &entry.amounts, by);
+            return;
+        }
+        let before = self
+            .texts
+            .take()
+            .unwrap_or_else(|| [CPU_LIMIT, CPU_REQUEST].map(|k| Primitive::Number(self.licenses[k].get())));
+        let joined = add_texts(&before, entry);
+        let mut others = entry.amounts;
+        others[CPU_LIMIT] = 0.0;
+        others[CPU_REQUEST] = 0.0;
+        add(&mut self.licenses, &others, by);
+        // Joined texts are no sum.
+        self.licenses[CPU_LIMIT] = V::start(joined[0].number(), by);
+        self.licenses[CPU_REQUEST] = V::start(joined[1].number(), by);
+        self.texts = Some(joined);
     }
 }
 
@@ -626,29 +786,26 @@ impl<'a, V: Value<'a>> Rules<'a, V> {
         }
     }
 
-    /// Which licenses count, and what they and the rules give.
-    pub(super) fn decide(&self, entries: &[Entry<'a>]) -> Result<Core<V>, QuotaError> {
-        if let Some((i, entry, vm)) = entries
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| entry.remains())
-            .find_map(|(i, entry)| Some((i, entry, entry.vm.as_deref()?)))
+    /// What the rules and the licenses that count give.
+    pub(super) fn decide(&self, held: &Held<'a, V>) -> Result<Core<'a, V>, QuotaError> {
+        if let Some((i, entry)) = held.tally.vm.and_then(|i| Some((i, held.entries.get(i)?)))
+            && let Some(vm) = entry.vm.as_deref()
         {
             return Ok(Core {
                 amounts: self.dedicated_vm(entry, vm)?,
                 vm: Some(i),
                 group: None,
+                gpu: None,
+                ext_rw: false,
             });
         }
-        let group = entries
-            .iter()
-            .filter(|entry| entry.remains() && entry.regular)
-            .map(|entry| entry.rank)
-            .min();
+        let tally = &held.tally;
         Ok(Core {
-            amounts: self.amounts(entries, group),
+            amounts: self.amounts(&tally.sums, tally.group),
             vm: None,
-            group,
+            group: tally.group,
+            gpu: tally.gpu,
+            ext_rw: tally.ext_rw,
         })
     }
 
@@ -688,59 +845,11 @@ impl<'a, V: Value<'a>> Rules<'a, V> {
         Ok(amounts)
     }
 
-    /// Steps 9 to 16 and 18 of CoCalc's function: the ten amounts where there is no dedicated VM.
-    fn amounts(&self, entries: &[Entry<'a>], group: Option<usize>) -> [V; COMPONENTS] {
-        // Steps 11 and 12, the sums. Integer-like ids come first in a JavaScript object, boosts were added last.
-        let mut old_licenses = std::array::from_fn(|_| V::zero());
-        let mut licenses = std::array::from_fn(|_| V::zero());
-        let mut texts: Option<[Primitive; 2]> = None;
-        let mut any_v2 = false;
-        if let Some(group) = group {
-            let any_index = entries.iter().any(|entry| entry.index_like);
-            let any_boost = entries.iter().any(Entry::is_boost);
-            for pass in 0..3 {
-                if (pass == 0 && !any_index) || (pass == 2 && !any_boost) {
-                    continue;
-                }
-                for entry in entries.iter().filter(|entry| entry.selected(group)) {
-                    let its_pass = match (entry.index_like, entry.regular) {
-                        (true, _) => 0,
-                        (false, true) => 1,
-                        (false, false) => 2,
-                    };
-                    if its_pass != pass {
-                        continue;
-                    }
-                    if !entry.v2 {
-                        add(&mut old_licenses, &entry.amounts, By::OldLicense(entry.id));
-                        continue;
-                    }
-                    let by = By::License(entry.id);
-                    any_v2 = true;
-                    if texts.is_none() && entry.texts.is_none() {
-                        add(&mut licenses, &entry.amounts, by);
-                    } else {
-                        let before = texts.take().unwrap_or_else(|| {
-                            [CPU_LIMIT, CPU_REQUEST].map(|k| Primitive::Number(licenses[k].get()))
-                        });
-                        let joined = add_texts(&before, entry);
-                        let mut others = entry.amounts;
-                        others[CPU_LIMIT] = 0.0;
-                        others[CPU_REQUEST] = 0.0;
-                        add(&mut licenses, &others, by);
-                        // Joined texts are no sum.
-                        licenses[CPU_LIMIT] = V::start(joined[0].number(), by);
-                        licenses[CPU_REQUEST] = V::start(joined[1].number(), by);
-                        texts = Some(joined);
-                    }
-                }
-            }
-        }
-        if any_v2 && let Some(group) = group {
-            let first = entries.iter().find(|entry| entry.v2 && entry.selected(group));
-            if let Some(first) = first {
-                licenses[IDLE_TIMEOUT] = V::start(timeout(group), By::License(first.id));
-            }
+    /// Steps 13 to 16 and 18 of CoCalc's function: the ten amounts where there is no dedicated VM.
+    fn amounts(&self, sums: &Sums<'a, V>, group: Option<usize>) -> [V; COMPONENTS] {
+        let mut licenses = sums.licenses.clone();
+        if let Some((group, first)) = group.zip(sums.first_v2) {
+            licenses[IDLE_TIMEOUT] = V::start(timeout(group), By::License(first));
         }
 
         let maximum = |k: usize| V::start(self.maxima[k], self.maxima_by[k]);
@@ -752,7 +861,7 @@ impl<'a, V: Value<'a>> Rules<'a, V> {
             }
             value.cap(maximum(k));
             let mut upgrades = self.users[k].clone();
-            upgrades.join(old_licenses[k].clone(), flag);
+            upgrades.join(sums.old_licenses[k].clone(), flag);
             upgrades.cap(if flag {
                 maximum(k)
             } else {
@@ -850,38 +959,41 @@ fn cloud_machine(machine: &str) -> Option<(f64, f64)> {
 }
 
 /// What was decided, before lists are copied and patches read.
-#[derive(Clone)]
-pub(super) struct Core<V> {
+pub(super) struct Core<'a, V> {
     amounts: [V; COMPONENTS],
     /// Index of the entry with the dedicated VM.
     vm: Option<usize>,
     /// Rank of the hosting class that counts.
     group: Option<usize>,
+    /// The last `gpu` that is not null, whatever it is; none beside a dedicated VM.
+    gpu: Option<&'a Json>,
+    ext_rw: bool,
 }
 
-impl<V> Core<V> {
-    /// Whether there is a license of any hosting class.
-    pub(super) fn has_class(&self) -> bool {
-        self.group.is_some()
-    }
-
+impl<'a, V> Core<'a, V> {
     /// Why this entry adds nothing, if so.
-    pub(super) fn reason(&self, entries: &[Entry<'_>], i: usize) -> Option<Reason> {
-        let entry = entries.get(i).filter(|entry| entry.remains())?;
+    fn reason(&self, entry: &Entry<'_>, i: usize) -> Option<Reason> {
         match (self.vm, self.group) {
+            _ if !entry.remains() => None,
             (Some(vm), _) => (vm != i).then_some(Reason::DedicatedVm),
             (None, Some(group)) if entry.selected(group) => None,
             (None, _) => Some(Reason::HostingIncompatible),
         }
     }
 
-    fn vm<'a>(&self, entries: &[Entry<'a>]) -> Option<(&'a JsString, &'a Json)> {
+    /// Why the last entry adds nothing, if so.
+    pub(super) fn reason_of_last(&self, held: &Held<'a, V>) -> Option<Reason> {
+        let (last, others) = held.entries.split_last()?;
+        self.reason(last, others.len())
+    }
+
+    fn vm(&self, entries: &[Entry<'a>]) -> Option<(&'a JsString, &'a Json)> {
         let entry = entries.get(self.vm?)?;
         Some((entry.id, entry.vm.as_deref()?.spec))
     }
 
     /// The entries whose `ext_rw`, `gpu` and `patch` CoCalc looks at; none beside a dedicated VM.
-    fn extras<'e, 'a>(
+    fn extras<'e>(
         &self,
         entries: &'e [Entry<'a>],
     ) -> impl DoubleEndedIterator<Item = &'e Entry<'a>> + use<'e, 'a, V> {
@@ -889,20 +1001,7 @@ impl<V> Core<V> {
         entries.iter().filter(|entry| entry.remains())
     }
 
-    fn ext_rw<'a>(&self, entries: &[Entry<'a>]) -> Option<&'a JsString> {
-        self.extras(entries)
-            .find(|entry| entry.ext_rw)
-            .map(|entry| entry.id)
-    }
-
-    /// The last `gpu` that is not null, whatever it is.
-    fn gpu<'a>(&self, entries: &[Entry<'a>]) -> Option<(&'a JsString, &'a Json)> {
-        self.extras(entries)
-            .rev()
-            .find_map(|entry| Some((entry.id, entry.gpu?)))
-    }
-
-    fn patches<'e, 'a>(
+    fn patches<'e>(
         &self,
         entries: &'e [Entry<'a>],
     ) -> impl Iterator<Item = (&'a JsString, &'a Json)> + use<'e, 'a, V> {
@@ -928,26 +1027,24 @@ fn gpu_or_false(gpu: Option<&Json>) -> Json {
         .unwrap_or(Json::Bool(false))
 }
 
-impl Core<f64> {
-    /// Whether the last of `entries` leaves the quota deeply equal. `self` is the quota without it.
-    pub(super) fn unchanged_by(&self, with: &Self, entries: &[Entry<'_>], gate: &GateOf<'_>) -> bool {
-        let Some((last, others)) = entries.split_last() else {
+impl Core<'_, f64> {
+    /// Whether the last license leaves the quota deeply equal. `self` is the quota without it.
+    pub(super) fn unchanged_by(&self, with: &Self, held: &Held<'_, f64>, gate: &GateOf<'_>) -> bool {
+        let Some(last) = held.entries.last() else {
             return true;
         };
         let same = |(a, b): (&f64, &f64)| a == b || (a.is_nan() && b.is_nan());
-        let value = |named: Option<(&JsString, &Json)>| named.map(|(_, value)| value.clone());
-        let gpu = |core: &Self, entries: &[Entry<'_>]| gpu_or_false(core.gpu(entries).map(|(_, gpu)| gpu));
         self.amounts.iter().zip(&with.amounts).all(same)
-            && value(self.vm(others)) == value(with.vm(entries))
+            && self.vm == with.vm
             && (last.dropped || last.disk.is_none())
-            && gpu(self, others) == gpu(with, entries)
-            && self.ext_rw(others).is_some() == with.ext_rw(entries).is_some()
+            && gpu_or_false(self.gpu) == gpu_or_false(with.gpu)
+            && self.ext_rw == with.ext_rw
             // Patches come last: reading one takes longer than all the rest.
             && (with.vm.is_some() || !last.remains() || !last.has_operations(gate))
     }
 }
 
-impl<'a, V: Value<'a>> Core<V> {
+impl<'a, V: Value<'a>> Core<'a, V> {
     fn finish(&self, entries: &[Entry<'a>], input: &Input<'_>) -> Computed {
         let amount = |k: usize| self.amounts[k].get();
         let is = |k: usize| amount(k) != 0.0;
@@ -971,9 +1068,9 @@ impl<'a, V: Value<'a>> Core<V> {
             cpu_limit: amount(CPU_LIMIT),
             idle_timeout: amount(IDLE_TIMEOUT),
             dedicated_vm: vm.map_or(Json::Bool(false), |(_, spec)| spec.clone()),
-            gpu: gpu_or_false(self.gpu(entries).map(|(_, gpu)| gpu)),
+            gpu: gpu_or_false(self.gpu),
             dedicated_disks: dedicated_disks(entries).map(|(_, disk)| disk.clone()).collect(),
-            ext_rw: self.ext_rw(entries).is_some(),
+            ext_rw: self.ext_rw,
             patch: patches
                 .iter()
                 .flat_map(|patch| operations_json(&(input.gate)(&patch.patch)))
@@ -983,8 +1080,10 @@ impl<'a, V: Value<'a>> Core<V> {
                 None => input.pay_as_you_go.filter(|given| !given.is_null()).cloned(),
             },
         };
-        let reasons = (0..entries.len())
-            .filter_map(|i| Some((entries[i].id.clone(), self.reason(entries, i)?)))
+        let reasons = entries
+            .iter()
+            .enumerate()
+            .filter_map(|(i, entry)| Some((entry.id.clone(), self.reason(entry, i)?)))
             .collect();
         Computed {
             quota,
@@ -994,7 +1093,7 @@ impl<'a, V: Value<'a>> Core<V> {
     }
 }
 
-impl<'a> Core<Tracked<'a>> {
+impl<'a> Core<'a, Tracked<'a>> {
     /// The calculation of every member of [`Quota::to_json`].
     fn decided(&self, entries: &[Entry<'a>], input: &Input<'_>) -> Vec<(&'static str, Vec<Term>)> {
         let mut fields: Vec<(&'static str, Vec<Term>)> = NAMES
@@ -1076,4 +1175,68 @@ fn parts<'a>(parts: impl Iterator<Item = (&'a JsString, Vec<Json>)>) -> Vec<Term
             ..Term::base(Decider::License(license.clone()), Json::list(part))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{json::parse, json_patch::gate_value};
+
+    /// Entries of each hosting class and kind, among them those whose order counts: texts, boosts, integer-like ids.
+    const QUOTAS: &[&str] = &[
+        "{}",
+        r#"{"status": "expired", "quota": {"ram": 1}}"#,
+        r#"{"memory": 0.1, "cores": 0.2}"#,
+        r#"{"memory": -0.0}"#,
+        r#"{"member_host": 1, "network": 1}"#,
+        r#"{"quota": {"ram": 0.1, "cpu": 0.7}}"#,
+        r#"{"quota": {"ram": 1e7, "cpu": 0.1, "boost": true}}"#,
+        r#"{"quota": {"ram": 0.3, "cpu": "2"}}"#,
+        r#"{"quota": {"cpu": "1", "boost": true, "gpu": {"num": 1}}}"#,
+        r#"{"quota": {"ram": 2, "member": true, "gpu": true}}"#,
+        r#"{"quota": {"ram": 3, "member": true, "ext_rw": true, "boost": true}}"#,
+        r#"{"quota": {"idle_timeout": "day", "cpu": 1}}"#,
+        r#"{"quota": {"idle_timeout": "day", "cpu": 1, "boost": 7}}"#,
+        r#"{"quota": {"dedicated_disk": {"size_gb": 1}, "ram": 4}}"#,
+        r#"{"quota": {"dedicated_vm": {"machine": "onprem"}, "ram": 4}}"#,
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
+
+        #[test]
+        fn licenses_that_are_added_one_by_one_come_to_the_same(
+            given in prop::collection::vec((0..QUOTAS.len(), prop::bool::weighted(0.2)), 0..9),
+        ) {
+            let named = |(at, (which, index_like)): (usize, &(usize, bool))| {
+                let id = if *index_like { at.to_string() } else { format!("l{at}") };
+                (JsString::from(&*id), parse(QUOTAS[*which]).unwrap())
+            };
+            let given: Vec<(JsString, Json)> = given.iter().enumerate().map(named).collect();
+            let input = Input {
+                settings: &Json::Null,
+                users: &Json::Null,
+                site_license: &Json::Null,
+                site_settings: None,
+                pay_as_you_go: None,
+                gate: &|patch| Arc::new(gate_value(patch)),
+            };
+            let rules = Rules::<f64>::new(&input);
+            let other = parse(QUOTAS[5]).unwrap();
+            let mut one_by_one = Held::new(Vec::new());
+            for (at, (id, value)) in given.iter().enumerate() {
+                let before = one_by_one.push(Entry::new(id, &other));
+                one_by_one.replace_last(before, Entry::new(id, value));
+                let entries = given[..=at].iter().map(|(id, value)| Entry::new(id, value));
+                let at_once = Held::new(entries.collect());
+                let finished = |held: &Held<'_, f64>| {
+                    let core = rules.decide(held).unwrap();
+                    format!("{:?}", core.finish(&held.entries, &input))
+                };
+                prop_assert_eq!(finished(&one_by_one), finished(&at_once));
+            }
+        }
+    }
 }
