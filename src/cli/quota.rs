@@ -20,7 +20,7 @@ use super::{
     database::Need,
     report::Report,
     select::ProjectArgs,
-    sources::{SourceArgs, WhatIfArgs, site},
+    sources::{SourceArgs, WhatIfArgs, site, site_now},
 };
 
 /// Show the quota that CoCalc computes for a project, and how it calculates each value
@@ -32,6 +32,8 @@ use super::{
 /// WHY is the calculation as CoCalc does it, from the first step to the last. The quotas of licenses of one hosting
 /// class are added to each other and capped; upgrades of users and old licenses are added to the default. The larger
 /// result counts, and the smaller one follows after "above".
+///
+/// With a what-if, NOW is the quota of the next start without it.
 ///
 /// Exit codes: 0 done; 1 CoCalc would drop the patch that is assumed; 2 wrong usage or input, or no source of
 /// projects.
@@ -93,6 +95,9 @@ pub(super) fn quota(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
     };
     let sources = args.sources.read_for(ui, &args.what_if, Some(need))?;
     let site = site(ui, &sources, &args.sources, &args.what_if)?;
+    let is_what_if = site.what_if_words().is_some();
+    let now = is_what_if.then(|| site_now(&sources, &args.sources, args.what_if.stored));
+    let now = now.transpose()?;
     let selection = args.projects.select(ui, &sources, &ids)?;
     let (many, width) = (selection.many, ui.stdout_width());
     let mut report = Report::new(ui, many);
@@ -109,7 +114,10 @@ pub(super) fn quota(ui: &Ui, args: &Args) -> Result<Exit, CommandError> {
         ui,
         &site,
         Shared::default,
-        |site, shared, subject| answer(site, subject, args.output, (many, width), shared),
+        |site, shared, subject| {
+            let sites = (site, now.as_ref());
+            answer(sites, subject, args.output, (many, width), shared)
+        },
         |error| Answer {
             error: Some(error.to_string()),
             ..Answer::of(&error.project_id)
@@ -189,7 +197,7 @@ impl Shared {
 }
 
 fn answer(
-    site: &Site,
+    (site, now): (&Site, Option<&Site>),
     subject: Subject<'_>,
     format: Format,
     (many, width): (bool, Option<usize>),
@@ -214,15 +222,23 @@ fn answer(
     if let Some(answer) = shared.answer(&judged, subject.project_id) {
         return answer;
     }
-    // Somebody else holds it: it is remembered for the next projects of the same kind.
-    let shares = format == Format::Jsonl && Arc::strong_count(&judged) > 1;
+    // Somebody else holds it: it is remembered for the next projects of the same kind, as far as the verdict is all that
+    // there is to tell.
+    let shares = format == Format::Jsonl && Arc::strong_count(&judged) > 1 && now.is_none();
+    let present = match now.map(|now| now.judge(subject)).transpose() {
+        Ok(present) => present.flatten().map(|present| present.computed.quota.to_json()),
+        Err(error) => {
+            answer.error = Some(format!("without the what-if: {error}"));
+            return answer;
+        }
+    };
     let text = site
         .explain(&judged)
         .map_err(ProjectError::from)
         .map(|decided| match format {
-            Format::Table => table(site, subject, &judged, &decided, (many, width)),
+            Format::Table => table(site, subject, &judged, &decided, present.as_ref(), (many, width)),
             _ => {
-                let report = report_json(subject.project_id, &judged, &decided);
+                let report = report_json(subject.project_id, &judged, &decided, present.as_ref());
                 match format {
                     Format::Jsonl => format!("{}\n", json_output::compact(&report)),
                     Format::Yaml => yaml::write(&report),
@@ -260,16 +276,20 @@ fn answer(
     answer
 }
 
-fn report_json(project_id: &str, judged: &Judged, decided: &Decided) -> Value {
+fn report_json(project_id: &str, judged: &Judged, decided: &Decided, present: Option<&Json>) -> Value {
     // A half surrogate pair can stand only in ids and names that nobody has; they are left out.
     let value = |json: &Json| json.to_value().unwrap_or_default();
-    json!({
+    let mut report = json!({
         "project_id": project_id,
         "quota": value(&judged.computed.quota.to_json()),
         "reasons": reasons(judged),
         "site_license": value(&judged.site_license),
         "decided_by": value(&decided.to_json()),
-    })
+    });
+    if let (Some(present), Some(report)) = (present, report.as_object_mut()) {
+        report.insert("now".to_owned(), value(present));
+    }
+    report
 }
 
 /// Why licenses add nothing: the quota function's reasons, and where it has none the hook's.
@@ -306,10 +326,11 @@ fn table(
     subject: Subject<'_>,
     judged: &Judged,
     decided: &Decided,
+    present: Option<&Json>,
     (many, width): (bool, Option<usize>),
 ) -> String {
     let next = judged.computed.quota.to_json();
-    let now = running(site, subject);
+    let now = present.cloned().or_else(|| running(site, subject));
     let rows: Vec<(&str, &str)> = ROWS
         .into_iter()
         .filter(|(name, _)| {
@@ -327,20 +348,22 @@ fn table(
             .map(|now| shown(now, name, unit))
             .filter(|text| *text != shown(&next, name, unit))
     };
-    let show_now = rows.iter().any(|(name, unit)| differs(name, unit).is_some());
+    let show_now = present.is_some() || rows.iter().any(|(name, unit)| differs(name, unit).is_some());
     let title = |id: &JsString| {
         id.as_str()
             .and_then(|id| site.license(id))
             .map(|license| license.title.clone())
     };
-    let mut values = if show_now {
-        Table::new(["value", "next start", "now", "why"])
-    } else {
-        Table::new(["value", "next start", "why"])
+    let mut values = match (present, show_now) {
+        (Some(_), _) => Table::new(["value", "now", "what if", "why"]),
+        (None, true) => Table::new(["value", "next start", "now", "why"]),
+        (None, false) => Table::new(["value", "next start", "why"]),
     };
     for (name, unit) in rows {
         let mut cells = vec![name.to_owned(), shown(&next, name, unit)];
-        if show_now {
+        if let Some(present) = present {
+            cells.insert(1, shown(present, name, unit));
+        } else if show_now {
             cells.push(differs(name, unit).unwrap_or_default());
         }
         cells.push(decided.why(name, &title));

@@ -131,6 +131,34 @@ fn what_if_flags_work_as_in_render() {
 }
 
 #[test]
+fn a_what_if_stands_beside_what_is_true_now() {
+    let sandbox = Sandbox::new();
+    let run = |args: &[&str]| sandbox.run(&[&["quota", "--example"], args].concat());
+    let table = run(&["--drop-license", "77aa10b4", "--drop-license", "5e0a9e"]).code(0);
+    let cells = |name: &str| -> Vec<String> {
+        let line = table.stdout.lines().find(|line| line.starts_with(name)).unwrap();
+        let cells = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty());
+        cells.take(3).map(str::to_owned).collect()
+    };
+    assert_eq!(cells("VALUE"), ["VALUE", "NOW", "WHAT IF"]);
+    assert_eq!(cells("memory_limit"), ["memory_limit", "16000 MB", "1000 MB"]);
+    assert_eq!(cells("disk_quota"), ["disk_quota", "3000 MB", "3000 MB"]);
+    let now = run(&["-o", "json"]).json()["quota"].clone();
+    for (args, quota) in [
+        (&["--add-license", "77aa10b4"][..], 16000),
+        (&["--at", "2022-01-01"], 1000),
+        (&["--quota", r#"{"ram": 1}"#, "--for-license", "77aa10b4"], 3000),
+    ] {
+        let report = run(&[&["-o", "json"], args].concat()).json();
+        assert_eq!(report["now"], now, "{args:?}");
+        assert_eq!(report["quota"]["memory_limit"], quota, "{args:?}");
+        let line = run(&[&["-o", "jsonl", "--all"], args].concat()).json();
+        assert_eq!(line, report, "{args:?}");
+    }
+    assert_eq!(run(&["-o", "json"]).json().get("now"), None);
+}
+
+#[test]
 fn many_projects_give_a_list_or_lines() {
     let rows: Vec<Value> = (0..3)
         .map(|n| json!({"project_id": format!("{n:08x}-1111-4111-8111-111111111111"), "title": format!("t{n}")}))
