@@ -953,7 +953,7 @@ impl Comparison {
                 ),
             )),
             (Some(old), Some(new)) => {
-                self.fails_already = failure_text(present, old) == failure_text(next, new)
+                self.fails_already = failure_text(present, old) == failure_text(next, new);
             }
             _ => {}
         }

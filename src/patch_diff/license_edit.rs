@@ -116,7 +116,7 @@ impl<'a> LicenseEdit<'a> {
             return from(&self.before, saved);
         }
         let mut notes = Vec::new();
-        let [with, pod, wanted] = [&self.with, &self.pod, saved].map(|value| with_js_numbers(value));
+        let [with, pod, wanted] = [&self.with, &self.pod, saved].map(with_js_numbers);
         let mut made = from(&self.before, &rebase(&with, &pod, &wanted, &mut notes))?;
         let mut proved = self.proved(&made, &wanted);
         if proved.is_err() && !self.without.is_null() {
