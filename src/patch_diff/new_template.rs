@@ -49,7 +49,7 @@ impl fmt::Display for OtherElement {
         let guard = json!({"op": "test", "path": format!("{list}/{now_at}/{identity}"), "value": old});
         write!(
             f,
-            "; {old:?} is at {list}/{now_at} there: to be sure put {guard} before it"
+            "; {old:?} is at {list}/{now_at} there: write that, and to be sure put {guard} before it"
         )
     }
 }

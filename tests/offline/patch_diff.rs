@@ -354,7 +354,7 @@ fn the_next_template_tells_which_operations_break_or_meet_another_element() {
         .code(1)
         .says(
             "license \"storage extra\" 5e0a9e17, operation 1 of 2: /spec/containers/0 was \"project\", and is \"datastore\" \
-             in the new template; \"project\" is at /spec/containers/1 there: to be sure put \
+             in the new template; \"project\" is at /spec/containers/1 there: write that, and to be sure put \
              {\"op\":\"test\",\"path\":\"/spec/containers/1/name\",\"value\":\"project\"} before it \
              [new-template-other-element]",
         )
