@@ -1,6 +1,6 @@
 //! `dry-run`: whether the API server would accept the Pod, and whose fault it is if not.
 
-use std::{cell::RefCell, collections::HashMap, io::Write as _};
+use std::{cell::RefCell, io::Write as _};
 
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use crate::{
         concerns::Concerns,
         findings::{dropped, is_refused, lost, other_warnings},
         report::{cocalc_error, report, unasked},
+        summary::Summary,
         text::{Cause, Line, LineKind, Teller},
     },
     output::{
@@ -243,9 +244,7 @@ pub(super) fn dry_run(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Resu
         refused: false,
         worst: None,
         warnings: Vec::new(),
-        causes: Vec::new(),
-        index: HashMap::new(),
-        count: Counts::default(),
+        summary: Summary::default(),
     };
     let of_template = check::template_findings(template);
     run.open()?;
@@ -478,30 +477,6 @@ impl Asked {
     }
 }
 
-#[derive(Default)]
-struct Counts {
-    accepted: usize,
-    /// Of the accepted: those that CoCalc would lose.
-    lost: usize,
-    /// Of the accepted: those that have a field which the server drops.
-    dropped: usize,
-    /// Of the accepted: those that may not run.
-    not_running: usize,
-    refused: usize,
-    not_made: usize,
-    not_asked: usize,
-}
-
-/// A cause that several projects share.
-struct Shared {
-    head: String,
-    words: Vec<String>,
-    count: usize,
-    first: Vec<String>,
-    /// The last project that was counted.
-    last: String,
-}
-
 struct Run<'a> {
     ui: &'a Ui,
     args: &'a Args,
@@ -516,9 +491,7 @@ struct Run<'a> {
     worst: Option<Severity>,
     /// Warnings of the server, each told once.
     warnings: Vec<String>,
-    causes: Vec<Shared>,
-    index: HashMap<(Cause, String), usize>,
-    count: Counts,
+    summary: Summary,
 }
 
 impl Run<'_> {
@@ -553,7 +526,7 @@ impl Run<'_> {
         let id = subject.project_id;
         match answer {
             Answer::Error(error) => {
-                self.count.not_asked += 1;
+                self.summary.not_asked += 1;
                 self.exit = self.exit.worst(Exit::Usage);
                 if self.args.report.is_some() {
                     return self.print_report(&unasked(id, &[], "error", &Value::from(error)));
@@ -566,7 +539,7 @@ impl Run<'_> {
                 findings,
                 entries,
             } => {
-                self.count.not_made += 1;
+                self.summary.not_made += 1;
                 self.refused = true;
                 self.exit = self.exit.worst(Exit::No);
                 self.tell(id, findings);
@@ -617,23 +590,24 @@ impl Run<'_> {
         let outcome = &asked.outcome;
         match (outcome.accepted, &outcome.error) {
             (_, Some(_)) | (None, None) => {
-                self.count.not_asked += 1;
+                self.summary.not_asked += 1;
                 self.exit = self.exit.worst(Exit::Usage);
             }
             (Some(true), None) => {
-                self.count.accepted += 1;
-                self.count.lost += usize::from(!asked.lost.is_empty());
-                self.count.dropped += usize::from(!asked.dropped.is_empty());
-                self.count.not_running += usize::from(!asked.concerns.is_empty());
+                self.summary.accepted += 1;
+                self.summary.lost += usize::from(!asked.lost.is_empty());
+                self.summary.dropped += usize::from(!asked.dropped.is_empty());
+                self.summary.not_running += usize::from(!asked.concerns.is_empty());
             }
             (Some(false), None) => {
-                self.count.refused += 1;
+                self.summary.refused += 1;
                 self.refused = true;
                 self.exit = self.exit.worst(Exit::No);
             }
         }
         if let Some(report) = &asked.report {
-            if !(self.args.quiet && outcome.accepted == Some(true)) {
+            let is_fine = outcome.accepted == Some(true) && asked.but().is_none();
+            if !(self.args.quiet && is_fine) {
                 self.print_report(report)?;
             }
             return Ok(());
@@ -662,17 +636,16 @@ impl Run<'_> {
             return self.accepted(id, asked);
         }
         if self.many {
-            self.refused_of_many(id, asked)
-        } else {
-            for line in &asked.lines {
-                match line.kind {
-                    LineKind::Plain => self.ui.clean_line(&line.text),
-                    LineKind::Cause => self.ui.head_line(&line.text),
-                    LineKind::Hint => self.ui.hint_line(&line.text),
-                }
+            let heads = self.summary.add(id, &asked.causes);
+            if self.args.output.is_none() {
+                let heads = heads.join("; ");
+                self.out
+                    .text(&format!("pod/project-{id} refused (server dry run): {heads}\n"))?;
             }
-            Ok(())
+        } else {
+            print_lines(self.ui, &asked.lines);
         }
+        Ok(())
     }
 
     fn accepted(&mut self, id: &str, asked: &Asked) -> Result<(), CommandError> {
@@ -715,47 +688,6 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn refused_of_many(&mut self, id: &str, asked: &Asked) -> Result<(), CommandError> {
-        let mut heads: Vec<&str> = Vec::new();
-        for (cause, head, words) in &asked.causes {
-            if !heads.contains(&head.as_str()) {
-                heads.push(head);
-            }
-            let next = self.causes.len();
-            let at = *self.index.entry((cause.clone(), head.clone())).or_insert(next);
-            if at == next {
-                self.causes.push(Shared {
-                    head: head.clone(),
-                    words: Vec::new(),
-                    count: 0,
-                    first: Vec::new(),
-                    last: String::new(),
-                });
-            }
-            let Some(shared) = self.causes.get_mut(at) else {
-                continue;
-            };
-            if shared.words.len() < 3 && !shared.words.contains(words) {
-                shared.words.push(words.clone());
-            }
-            if shared.last != id {
-                shared.count += 1;
-                id.clone_into(&mut shared.last);
-                if shared.first.len() < 3 {
-                    shared.first.push(id.to_owned());
-                }
-            }
-        }
-        if self.args.output.is_none() {
-            let text = format!(
-                "pod/project-{id} refused (server dry run): {}\n",
-                heads.join("; ")
-            );
-            self.out.text(&text)?;
-        }
-        Ok(())
-    }
-
     fn print_report(&mut self, report: &Value) -> Result<(), CommandError> {
         match self.args.report {
             Some(ReportFormat::Jsonl) => {
@@ -777,56 +709,10 @@ impl Run<'_> {
     fn finish(mut self, of_template: &[Finding]) -> Result<Exit, CommandError> {
         self.out.finish()?;
         self.report.for_all(of_template);
-        for shared in &self.causes {
-            self.ui.head_line(&shared.head);
-            for words in &shared.words {
-                self.ui.clean_line(&escape::fold(&format!("  {words}"), 80, 4));
-            }
-            let more = if shared.count > shared.first.len() {
-                ", …"
-            } else {
-                ""
-            };
-            let s = if shared.count == 1 { "" } else { "s" };
-            self.ui.clean_line(&format!(
-                "  {} project{s}: {}{more}",
-                shared.count,
-                shared.first.join(", ")
-            ));
-        }
+        print_lines(self.ui, &self.summary.causes());
         let worst = self.report.finish().max(self.worst);
         if self.many && self.args.report.is_none() {
-            let Counts {
-                accepted,
-                lost,
-                dropped,
-                not_running,
-                refused,
-                not_made,
-                not_asked,
-            } = self.count;
-            let all = accepted + refused + not_made + not_asked;
-            let s = if all == 1 { "" } else { "s" };
-            let mut text = format!(
-                "{all} project{s}: {accepted} accepted, {refused} refused, {not_made} CoCalc cannot make"
-            );
-            if not_asked > 0 {
-                text.push_str(&format!(", {not_asked} not asked"));
-            }
-            let but = [
-                (lost, "CoCalc would lose"),
-                (dropped, "with fields that the server drops"),
-                (not_running, "may not run"),
-            ];
-            let but: Vec<String> = but
-                .iter()
-                .filter(|(count, _)| *count > 0)
-                .map(|(count, what)| format!("{count} {what}"))
-                .collect();
-            if !but.is_empty() {
-                text.push_str(&format!("; of the accepted {}", but.join(", ")));
-            }
-            self.ui.plain(&text);
+            self.ui.plain(&self.summary.to_string());
         }
         let Some(fail_on) = self.args.fail_on else {
             return Ok(self.exit);
@@ -839,6 +725,16 @@ impl Run<'_> {
         } else {
             Exit::Done
         })
+    }
+}
+
+fn print_lines(ui: &Ui, lines: &[Line]) {
+    for line in lines {
+        match line.kind {
+            LineKind::Plain => ui.clean_line(&line.text),
+            LineKind::Cause => ui.head_line(&line.text),
+            LineKind::Hint => ui.hint_line(&line.text),
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod neutral;
 pub mod path;
 mod places;
 pub mod report;
+pub mod summary;
 pub mod text;
 
 pub(crate) use places::places;
