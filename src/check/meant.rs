@@ -586,7 +586,7 @@ impl Search<'_> {
                         at.pop();
                         *name != self.name && stands == Stands::Map
                     });
-                for (name, field) in fields {
+                for (name, field) in fields.iter() {
                     // The API server writes these itself, or refuses them.
                     if not.is_some_and(|not| not == name)
                         || matches!(*name, "status" | "ephemeralContainers" | "managedFields")

@@ -174,7 +174,7 @@ impl InFile {
         what_if.patch.as_ref().map_or_else(Self::default, |patch| Self {
             license: what_if.candidate_license().map(str::to_owned),
             operations: patch.places(),
-            dropped: patch.dropped_at(),
+            dropped: site.candidate_dropped_at(),
         })
     }
 
@@ -224,11 +224,11 @@ pub fn review(site: &Site, rendered: &Rendered) -> Vec<Located> {
     if rendered.failure.is_some() && site.assumptions().on_patch_error == OnPatchError::Abort {
         return all;
     }
-    if let (Ok(before), Ok(after)) = (rendered.unpatched.to_value(), rendered.pod.to_value()) {
+    if let (Ok(before), Ok(after)) = (rendered.unpatched.to_value(), rendered.sent()) {
         let mut blamer = Blamer::new(rendered);
-        let found = pod::check_pod(&after)
+        let found = pod::check_pod(after)
             .into_iter()
-            .chain(pod::check_change(&before, &after));
+            .chain(pod::check_change(&before, after));
         all.extend(found.map(|found| {
             let writers = blamer.blame(&found);
             Located::of_field(found, writers)

@@ -192,7 +192,8 @@ struct Comparison {
     failure: Option<(String, Value)>,
     /// Whether RFC 6902 accepts the patches.
     rfc6902: Option<Result<(), String>>,
-    made: Option<Result<Made, String>>,
+    /// The operations of a patch that makes `before` into `after`.
+    made: Option<Result<Vec<Value>, String>>,
 }
 
 struct PatchReport {
@@ -292,7 +293,7 @@ fn files(
         let order = order.and_then(|(_, rendered)| order_matters(rendered, made));
         comparison.findings.extend(order);
     }
-    comparison.made = Some(made);
+    comparison.made = Some(made.map(|made| made.operations));
     Ok(comparison)
 }
 
@@ -345,6 +346,7 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comp
     let mut document = original.clone();
     let gate = crate::json_patch::gate(&patch.text);
     let mut report = PatchReport::new(&patch.label, &patch.label, "", &gate);
+    let dropped_at = patch.dropped_at(&gate);
     let operations = match gate {
         Gate::Passes(operations) => operations,
         Gate::Dropped(_) => Vec::new(),
@@ -398,7 +400,7 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comp
         report.rfc6902 = Some(verdict);
     }
     report.fails = comparison.failure.is_some();
-    comparison.dropped_at = patch.dropped_at();
+    comparison.dropped_at = dropped_at;
     let to_check = PatchToCheck {
         license: &patch.label,
         operations: &operations,
@@ -738,7 +740,7 @@ fn edited(
     }
     comparison.project_id = Some(rendered.project_id.clone());
     comparison.judge_pod();
-    comparison.made = Some(made);
+    comparison.made = Some(made.map(|made| made.operations));
     comparison.rendered = Some((Side::Before, rendered));
     comparison
 }
@@ -1061,7 +1063,7 @@ impl Comparison {
         {
             self.findings.extend(patch_diff::as_operations(&pod, candidate));
         }
-        self.dropped_at = site.what_if().patch.as_ref().and_then(PatchText::dropped_at);
+        self.dropped_at = site.candidate_dropped_at();
         if let Some(candidate) = &site.what_if().patch
             && let Some(report) = self
                 .patches
@@ -1117,8 +1119,8 @@ impl Comparison {
         }
     }
 
-    fn report(&self, show_secrets: bool) -> Value {
-        let (before, after) = self.shown(show_secrets);
+    fn report(&mut self, show_secrets: bool) -> Value {
+        let (before, after) = self.take_shown(show_secrets);
         let operations = |patch: &PatchReport| -> Vec<Value> {
             // Both are in the order of the operations.
             let mut rest = patch.findings.iter().peekable();
@@ -1185,8 +1187,8 @@ impl Comparison {
             .map(|(finding, entry)| self.entry(finding, entry))
             .collect();
         let patch = match &self.made {
-            Some(Ok(made)) if show_secrets => Value::from(made.operations.clone()),
-            Some(Ok(made)) => mask::anywhere(&Value::from(made.operations.clone())),
+            Some(Ok(operations)) if show_secrets => Value::from(operations.clone()),
+            Some(Ok(operations)) => mask::anywhere(&Value::from(operations.clone())),
             _ => Value::Null,
         };
         let mut report = Map::new();
@@ -1238,12 +1240,14 @@ impl Comparison {
         entry
     }
 
-    fn shown(&self, show_secrets: bool) -> (Value, Value) {
-        if show_secrets {
-            (self.before.clone(), self.after.clone())
-        } else {
-            mask::pods(&self.before, &self.after)
+    /// The two versions as they are shown, taken out: to copy them would take longer than all else that is done for
+    /// a report.
+    fn take_shown(&mut self, show_secrets: bool) -> (Value, Value) {
+        let (mut before, mut after) = (std::mem::take(&mut self.before), std::mem::take(&mut self.after));
+        if !show_secrets {
+            mask::pods(&mut before, &mut after);
         }
+        (before, after)
     }
 }
 
@@ -1368,7 +1372,7 @@ fn short(patch: &Patch) -> String {
 fn print(ui: &Ui, args: &Args, compared: Compared) -> Result<Exit, CommandError> {
     let Compared {
         many,
-        comparisons,
+        mut comparisons,
         errors,
         of_template,
         mut exit,
@@ -1389,11 +1393,11 @@ fn print(ui: &Ui, args: &Args, compared: Compared) -> Result<Exit, CommandError>
     match args.output {
         Format::Diff => match ExternalDiff::from_env(ui) {
             Some(external) => {
-                let pairs: Vec<(Value, Value)> =
-                    comparisons.iter().map(|c| c.shown(args.show_secrets)).collect();
+                let shown = comparisons.iter_mut().map(|c| c.take_shown(args.show_secrets));
+                let pairs: Vec<(Value, Value)> = shown.collect();
                 differs = external.show(&pairs)?;
             }
-            None => out.write_all(diffs(ui, args, many, &comparisons).as_bytes())?,
+            None => out.write_all(diffs(ui, args, many, &mut comparisons).as_bytes())?,
         },
         Format::Patch | Format::License => {
             for comparison in &comparisons {
@@ -1404,21 +1408,22 @@ fn print(ui: &Ui, args: &Args, compared: Compared) -> Result<Exit, CommandError>
                     exit = exit.worst(Exit::Usage);
                     report.error(comparison.project_id.as_deref().unwrap_or_default(), error);
                 }
-                let Some(Ok(made)) = &comparison.made else {
+                let Some(Ok(operations)) = &comparison.made else {
                     continue;
                 };
-                let mut text = patch_diff::text(&made.operations, args.output == Format::Patch);
+                let mut text = patch_diff::text(operations, args.output == Format::Patch);
                 if !text.ends_with('\n') {
                     text.push('\n');
                 }
-                if made.operations.is_empty() {
+                if operations.is_empty() {
                     ui.note("there is no difference that a patch would make");
                 }
                 out.write_all(text.as_bytes())?;
             }
         }
         Format::Json => {
-            let mut reports: Vec<Value> = comparisons.iter().map(|c| c.report(args.show_secrets)).collect();
+            let reports = comparisons.iter_mut().map(|c| c.report(args.show_secrets));
+            let mut reports: Vec<Value> = reports.collect();
             let value = match reports.pop() {
                 Some(only) if !many => only,
                 last => {
@@ -1513,9 +1518,9 @@ fn print_rules(ui: &Ui) -> Result<Exit, CommandError> {
 }
 
 /// One diff, or of many projects each different one once, with the number of projects that have it.
-fn diffs(ui: &Ui, args: &Args, many: bool, comparisons: &[Comparison]) -> String {
-    let one = |comparison: &Comparison| {
-        let (before, after) = comparison.shown(args.show_secrets);
+fn diffs(ui: &Ui, args: &Args, many: bool, comparisons: &mut [Comparison]) -> String {
+    let one = |comparison: &mut Comparison| {
+        let (before, after) = comparison.take_shown(args.show_secrets);
         let documents = Documents {
             before: &before,
             before_label: &comparison.before_label,
@@ -1548,7 +1553,7 @@ fn diffs(ui: &Ui, args: &Args, many: bool, comparisons: &[Comparison]) -> String
         diff::unified(&documents, &writers, ui.color_stdout())
     };
     if !many {
-        return comparisons.iter().map(one).collect();
+        return comparisons.iter_mut().map(one).collect();
     }
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut order: Vec<(String, String)> = Vec::new();
@@ -1575,18 +1580,23 @@ fn diffs(ui: &Ui, args: &Args, many: bool, comparisons: &[Comparison]) -> String
 }
 
 /// The patch of a comparison whose patch is only printed.
-fn made_to_print(args: &Args, before: &Value, after: &Value) -> Option<Result<Made, String>> {
-    (args.output != Format::Diff).then(|| make(args, before, after, None))
+fn made_to_print(args: &Args, before: &Value, after: &Value) -> Option<Result<Vec<Value>, String>> {
+    (args.output != Format::Diff).then(|| {
+        patch_diff::make_operations(&request(args, before, after, None)).map_err(|error| error.to_string())
+    })
 }
 
 fn make(args: &Args, before: &Value, after: &Value, base: Option<&Value>) -> Result<Made, String> {
-    let request = Request {
+    patch_diff::make(&request(args, before, after, base)).map_err(|error| error.to_string())
+}
+
+fn request<'v>(args: &Args, before: &'v Value, after: &'v Value, base: Option<&'v Value>) -> Request<'v> {
+    Request {
         before,
         after,
         base,
         guards: !args.no_guards,
-    };
-    patch_diff::make(&request).map_err(|error| error.to_string())
+    }
 }
 
 fn read_value(ui: &Ui, file: &Path) -> Result<Value, CommandError> {

@@ -1,6 +1,6 @@
 //! `render`: the Pod that CoCalc will create.
 
-use std::io::Write as _;
+use std::{borrow::Cow, io::Write as _};
 
 use serde_json::Value;
 
@@ -306,20 +306,20 @@ fn text(
         out.push(b'\n');
         return Ok(());
     }
-    let pod = rendered.pod.to_value()?;
+    let pod = rendered.sent().map_err(Clone::clone)?;
     let text = match args.output {
-        Format::Yaml if args.explain => Explained::new(site, rendered).yaml(&pod),
-        Format::Yaml => yaml::write(&pod),
-        Format::Kyaml => kyaml::write(&pod),
-        Format::Name => match name(&pod) {
+        Format::Yaml if args.explain => Explained::new(site, rendered).yaml(pod),
+        Format::Yaml => yaml::write(pod),
+        Format::Kyaml => kyaml::write(pod),
+        Format::Name => match name(pod) {
             Some(name) => format!("pod/{name}\n"),
             None => String::new(),
         },
         Format::Json | Format::Jsonl => {
             let value = if args.explain {
-                Explained::new(site, rendered).json(&pod)
+                Cow::Owned(Explained::new(site, rendered).json(pod))
             } else {
-                pod
+                Cow::Borrowed(pod)
             };
             match args.output {
                 Format::Jsonl => format!("{}\n", json_output::compact(&value)),

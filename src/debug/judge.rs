@@ -358,11 +358,11 @@ impl<'a> Judge<'a> {
     }
 
     fn masked(&self, before: &Value, after: &Value, differs: [&str; 2]) -> (Value, Value) {
-        if self.show_secrets {
-            (before.clone(), after.clone())
-        } else {
-            mask::versions(before, after, differs)
+        let (mut before, mut after) = (before.clone(), after.clone());
+        if !self.show_secrets {
+            mask::versions([&mut before, &mut after], differs);
         }
+        (before, after)
     }
 }
 

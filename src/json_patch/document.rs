@@ -453,23 +453,23 @@ impl Value {
             Self::Bool(b) => Sent::Bool(*b),
             Self::Number(n) => json::value_from_f64(*n),
             Self::String(s) => Sent::String(s.as_str().ok_or_else(Unprintable::here)?.to_owned()),
-            Self::List(list) => Sent::Array(
-                list.elements
-                    .iter()
-                    .enumerate()
-                    .map(|(i, element)| element.value.to_value().map_err(|e| e.below(&i.to_string())))
-                    .collect::<Result<_, _>>()?,
-            ),
-            Self::Map(members) => Sent::Object(
-                members
-                    .visible()
-                    .map(|entry| {
-                        let name = entry.text()?;
-                        let value = entry.slot.value.to_value().map_err(|e| e.below(name))?;
-                        Ok((name.to_owned(), value))
-                    })
-                    .collect::<Result<_, _>>()?,
-            ),
+            Self::List(list) => {
+                let mut elements = Vec::with_capacity(list.elements.len());
+                for (i, element) in list.elements.iter().enumerate() {
+                    elements.push(element.value.to_value().map_err(|e| e.below(&i.to_string()))?);
+                }
+                Sent::Array(elements)
+            }
+            Self::Map(members) => {
+                // One by one: collecting sorts what is sorted.
+                let mut map = serde_json::Map::new();
+                for entry in members.visible() {
+                    let name = entry.text()?;
+                    let value = entry.slot.value.to_value().map_err(|e| e.below(name))?;
+                    map.insert(name.to_owned(), value);
+                }
+                Sent::Object(map)
+            }
         })
     }
 
@@ -1354,6 +1354,20 @@ impl Document {
     /// Calls `visit` with path, `by` and `origin` of every [`Leaf`], in the order of sorted names, in constant
     /// memory.
     pub fn for_each_leaf(&self, visit: &mut dyn FnMut(&[PathPart], Stamp, Stamp)) {
+        self.visit_leaves(&mut |path, _, by, origin| visit(path, by, origin));
+    }
+
+    /// Calls `visit` with path and text of every string but those with half of a surrogate pair, in the order of
+    /// sorted names.
+    pub fn for_each_text(&self, visit: &mut dyn FnMut(&[PathPart], &str)) {
+        self.visit_leaves(&mut |path, value, _, _| {
+            if let Value::String(JsString::Text(text)) = value {
+                visit(path, text);
+            }
+        });
+    }
+
+    fn visit_leaves(&self, visit: &mut VisitLeaf<'_>) {
         if self.root.value.is_visible() {
             visit_leaves(&self.root, self.root.put, self.root.made, &mut Vec::new(), visit);
         }
@@ -1375,7 +1389,9 @@ impl Document {
             });
         }
         if let Some(slot) = self.find(path).filter(|slot| slot.value.is_visible()) {
-            visit_leaves(slot, put, made, &mut parts, visit);
+            visit_leaves(slot, put, made, &mut parts, &mut |path, _, by, origin| {
+                visit(path, by, origin);
+            });
         }
     }
 
@@ -1421,20 +1437,17 @@ impl Document {
     }
 }
 
-fn visit_leaves(
-    slot: &Slot,
-    put: Stamp,
-    made: Stamp,
-    path: &mut Vec<PathPart>,
-    visit: &mut dyn FnMut(&[PathPart], Stamp, Stamp),
-) {
+/// Hears of a leaf: its path, its value, who put it and who made it.
+type VisitLeaf<'a> = dyn FnMut(&[PathPart], &Value, Stamp, Stamp) + 'a;
+
+fn visit_leaves(slot: &Slot, put: Stamp, made: Stamp, path: &mut Vec<PathPart>, visit: &mut VisitLeaf<'_>) {
     let mut below = |slot: &Slot, part: PathPart, path: &mut Vec<PathPart>| {
         path.push(part);
         visit_leaves(slot, put.max(slot.put), slot.made_below(made), path, visit);
         path.pop();
     };
     match &slot.value {
-        value if value.is_empty_container() => visit(path, put, made),
+        value if value.is_empty_container() => visit(path, value, put, made),
         Value::List(list) => {
             for (index, element) in list.elements.iter().enumerate() {
                 below(element, PathPart::Index(index), path);
@@ -1445,7 +1458,7 @@ fn visit_leaves(
                 below(&entry.slot, PathPart::name(&entry.name), path);
             }
         }
-        _ => visit(path, put, made),
+        value => visit(path, value, put, made),
     }
 }
 

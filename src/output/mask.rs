@@ -5,7 +5,10 @@
 //! their base64 is looked for in every string: of the first nothing is shown, of the second the quota, whose patch may
 //! hold secrets of its own.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
@@ -15,39 +18,82 @@ const EXTRA_ENV: &str = "COCALC_EXTRA_ENV";
 
 /// Whether a variable of this name is masked.
 pub(crate) fn is_secret(name: &str) -> bool {
-    let name = name.to_uppercase();
-    name == EXTRA_ENV
-        || ["TOKEN", "SECRET", "PASSWORD", "KEY"]
-            .iter()
-            .any(|word| name.contains(word))
+    // Of other letters some are these as capitals: `ſ` is an S.
+    let capitals = if name.is_ascii() {
+        Cow::Borrowed(name)
+    } else {
+        Cow::Owned(name.to_uppercase())
+    };
+    let rest = |at: usize| capitals.as_bytes().get(at..).unwrap_or_default();
+    let begins = |rest: &[u8], word: &str| {
+        rest.get(..word.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    capitals.eq_ignore_ascii_case(EXTRA_ENV)
+        || (0..capitals.len()).any(|at| {
+            ["TOKEN", "SECRET", "PASSWORD", "KEY"]
+                .iter()
+                .any(|word| begins(rest(at), word))
+        })
 }
 
 /// Masks the values of secret environment variables in two versions of a pod.
-pub fn pods(before: &Value, after: &Value) -> (Value, Value) {
-    versions(before, after, ["*** (before)", "*** (after)"])
+pub fn pods(before: &mut Value, after: &mut Value) {
+    versions([before, after], ["*** (before)", "*** (after)"]);
 }
 
 /// [`pods`] with other texts for a secret that is not the same in the two versions.
-pub fn versions(before: &Value, after: &Value, differs: [&str; 2]) -> (Value, Value) {
-    let one = |pod: &Value, other: &Value, differs: &str| {
-        let mut masked = pod.clone();
-        let variables = variables(other);
-        each_secret(&mut masked, &mut |name, value| {
-            let same = variables.get(name).is_some_and(|other| *other == Some(&*value));
+pub fn versions([before, after]: [&mut Value; 2], differs: [&str; 2]) {
+    let (of_before, of_after) = (Secrets::of(before), Secrets::of(after));
+    of_after.hide_others_in(before, differs[0]);
+    of_before.hide_others_in(after, differs[1]);
+}
+
+/// What is secret in a version of a pod.
+struct Secrets {
+    /// The value of each variable; `None` for a name that has several.
+    variables: HashMap<String, Option<Value>>,
+    /// Every base64 of variables.
+    encoded: HashSet<String>,
+}
+
+impl Secrets {
+    fn of(pod: &Value) -> Self {
+        let mut variables = HashMap::new();
+        each_variable(pod, &mut |name, value| {
+            if is_secret(name) {
+                let entry = variables
+                    .entry(name.to_owned())
+                    .or_insert_with(|| Some(value.clone()));
+                if entry.as_ref() != Some(value) {
+                    *entry = None;
+                }
+            }
+        });
+        let mut encoded = HashSet::new();
+        collect_encoded(pod, &mut encoded);
+        Self { variables, encoded }
+    }
+
+    /// Masks the other version: what is the same here as `***`, all else as `differs`.
+    fn hide_others_in(&self, pod: &mut Value, differs: &str) {
+        each_secret(pod, &mut |name, value| {
+            let same = self.variables.get(name).and_then(Option::as_ref) == Some(&*value);
             *value = Value::from(if same { "***" } else { differs });
         });
-        let mut there = None;
-        each_string(&mut masked, &mut |text| {
-            if let Some(shown) = without_encoded(text, &mut |run| {
-                let there = there.get_or_insert_with(|| environments(other));
-                if there.contains(run) { "***" } else { differs }
-            }) {
+        each_string(pod, &mut |text| {
+            let mark = &mut |run: &str| {
+                if self.encoded.contains(run) {
+                    "***"
+                } else {
+                    differs
+                }
+            };
+            if let Some(shown) = without_encoded(text, mark) {
                 *text = shown;
             }
         });
-        masked
-    };
-    (one(before, after, differs[0]), one(after, before, differs[1]))
+    }
 }
 
 /// Masks the values of secret environment variables wherever they stand in a value, such as an operation's.
@@ -133,7 +179,13 @@ fn without_encoded<'m>(text: &str, mark: &mut dyn FnMut(&str) -> &'m str) -> Opt
 
 /// The next base64 of what begins with `{"`, what stands before it and what behind.
 fn next_encoded(text: &str) -> Option<(&str, &str, &str)> {
-    let (before, tail) = text.split_at(text.find("eyJ")?);
+    // Hardly any string has a `J`, and one letter is found faster than three.
+    let mut rare = text.match_indices('J').map(|(at, _)| at);
+    let start = rare.find_map(|at| {
+        at.checked_sub(2)
+            .filter(|start| text.get(*start..at) == Some("ey"))
+    })?;
+    let (before, tail) = text.split_at(start);
     let is_digit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
     let (run, tail) = tail.split_at(tail.find(|c| !is_digit(c)).unwrap_or(tail.len()));
     Some((before, run, tail))
@@ -144,25 +196,19 @@ fn decoded(run: &str) -> Option<Value> {
     serde_json::from_slice(&bytes).ok().filter(Value::is_object)
 }
 
-/// Every base64 of variables in a pod.
-fn environments(pod: &Value) -> HashSet<&str> {
-    fn walk<'p>(value: &'p Value, found: &mut HashSet<&'p str>) {
-        match value {
-            Value::String(text) => {
-                let mut rest = text.as_str();
-                while let Some((_, run, tail)) = next_encoded(rest) {
-                    found.insert(run);
-                    rest = tail;
-                }
+fn collect_encoded(value: &Value, found: &mut HashSet<String>) {
+    match value {
+        Value::String(text) => {
+            let mut rest = text.as_str();
+            while let Some((_, run, tail)) = next_encoded(rest) {
+                found.insert(run.to_owned());
+                rest = tail;
             }
-            Value::Array(list) => list.iter().for_each(|element| walk(element, found)),
-            Value::Object(map) => map.values().for_each(|member| walk(member, found)),
-            _ => {}
         }
+        Value::Array(list) => list.iter().for_each(|element| collect_encoded(element, found)),
+        Value::Object(map) => map.values().for_each(|member| collect_encoded(member, found)),
+        _ => {}
     }
-    let mut found = HashSet::new();
-    walk(pod, &mut found);
-    found
 }
 
 fn each_string(value: &mut Value, visit: &mut dyn FnMut(&mut String)) {
@@ -172,18 +218,6 @@ fn each_string(value: &mut Value, visit: &mut dyn FnMut(&mut String)) {
         Value::Object(map) => map.values_mut().for_each(|member| each_string(member, visit)),
         _ => {}
     }
-}
-
-/// The value of each variable of a pod; `None` for a name that has several.
-fn variables(pod: &Value) -> HashMap<&str, Option<&Value>> {
-    let mut found = HashMap::new();
-    each_variable(pod, &mut |name, value| {
-        let entry = found.entry(name).or_insert(Some(value));
-        if *entry != Some(value) {
-            *entry = None;
-        }
-    });
-    found
 }
 
 const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
@@ -244,7 +278,8 @@ mod tests {
                 {"name": "API_TOKEN", "value": token}, {"name": "MY_password", "value": "p"}, {"name": "HOME", "value": "/h"},
             ]}]}})
         };
-        let (before, after) = pods(&pod("a"), &pod("b"));
+        let (mut before, mut after) = (pod("a"), pod("b"));
+        pods(&mut before, &mut after);
         let value = |pod: &Value, i: usize| pod["spec"]["containers"][0]["env"][i]["value"].clone();
         assert_eq!(
             [value(&before, 0), value(&after, 0)],
@@ -266,7 +301,8 @@ mod tests {
                 "other": "eyJ", "empty": "e30=",
             }}})
         };
-        let (before, after) = pods(&pod("a"), &pod("b"));
+        let (mut before, mut after) = (pod("a"), pod("b"));
+        pods(&mut before, &mut after);
         let of = |pod: &Value, name: &str| pod["metadata"]["annotations"][name].as_str().unwrap().to_owned();
         assert_eq!(
             [of(&before, "copy"), of(&after, "copy")],
@@ -277,6 +313,23 @@ mod tests {
         let config = decoded(&of(&after, "config")).unwrap();
         assert_eq!(config["quota"]["memory_limit"], 4000);
         assert_eq!(config["quota"]["patch"][0]["value"]["value"], "***");
+    }
+
+    #[test]
+    fn a_secret_is_known_by_a_word_in_its_name_in_any_case() {
+        for name in [
+            "API_TOKEN",
+            "mysecret1",
+            "MyPassWord",
+            "key",
+            "cocalc_extra_env",
+            "pa\u{17f}\u{17f}word",
+        ] {
+            assert!(is_secret(name), "{name}");
+        }
+        for name in ["HOME", "TOKE", "KE", "", "\u{212a}EY", "COCALC_EXTRA_ENVS"] {
+            assert!(!is_secret(name), "{name}");
+        }
     }
 
     #[test]

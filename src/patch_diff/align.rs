@@ -209,27 +209,10 @@ impl<'a> Matching<'a> {
 
     /// Twins that stand between the same two neighbours, as many as keep their order.
     fn twins_between_anchors(&mut self) {
-        let gap_of_old = self.gaps();
-        let mut gap = 0;
-        let mut gap_of_new = Vec::with_capacity(self.new.len());
-        let anchors = self.anchors();
-        for at in 0..self.new.len() {
-            gap_of_new.push(gap);
-            if anchors.contains(&at) {
-                gap += 1;
-            }
+        if !self.taken.contains(&false) || !self.old_of.contains(&None) {
+            return;
         }
-        let mut left: BTreeMap<usize, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
-        for (at, gap) in gap_of_old.iter().enumerate() {
-            if self.taken.get(at) == Some(&false) {
-                left.entry(*gap).or_default().0.push(at);
-            }
-        }
-        for (at, gap) in gap_of_new.iter().enumerate() {
-            if self.old_of.get(at) == Some(&None) {
-                left.entry(*gap).or_default().1.push(at);
-            }
-        }
+        let left = self.left(&self.anchors());
         for (old, new) in left.into_values() {
             if old.len().saturating_mul(new.len()) > MAX_SIMILARITIES {
                 continue;
@@ -280,66 +263,51 @@ impl<'a> Matching<'a> {
         }
     }
 
-    /// The new elements that stay: the longest run whose old indices ascend.
-    fn anchors(&self) -> HashSet<usize> {
-        let matched: Vec<(usize, usize)> = self
-            .old_of
-            .iter()
-            .enumerate()
-            .filter_map(|(new, old)| Some((new, (*old)?)))
-            .collect();
-        let old: Vec<usize> = matched.iter().map(|(_, old)| *old).collect();
-        longest_ascending(&old)
-            .into_iter()
-            .filter_map(|at| Some(matched.get(at)?.0))
-            .collect()
-    }
-
-    /// For each old element the number of anchors before it.
-    fn gaps(&self) -> Vec<usize> {
-        let anchors = self.anchors();
-        let mut is_anchor = vec![false; self.old.len()];
-        for new in &anchors {
-            if let Some(place) = self
-                .old_of
-                .get(*new)
-                .copied()
-                .flatten()
-                .and_then(|old| is_anchor.get_mut(old))
-            {
-                *place = true;
+    /// For each new element whether it stays: whether it belongs to the longest run whose old indices ascend.
+    fn anchors(&self) -> Vec<bool> {
+        let pairs = self.old_of.iter().enumerate();
+        let (new, old): (Vec<usize>, Vec<usize>) =
+            pairs.filter_map(|(new, old)| Some((new, (*old)?))).unzip();
+        let mut anchors = vec![false; self.new.len()];
+        for at in longest_ascending(&old) {
+            if let Some(anchor) = new.get(at).and_then(|new| anchors.get_mut(*new)) {
+                *anchor = true;
             }
         }
+        anchors
+    }
+
+    /// The old and new elements that are in no pair yet, by the number of anchors before them.
+    fn left(&self, anchors: &[bool]) -> BTreeMap<usize, (Vec<usize>, Vec<usize>)> {
+        let mut left: BTreeMap<usize, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
+        let mut is_anchor = vec![false; self.old.len()];
         let mut gap = 0;
-        is_anchor
-            .into_iter()
-            .map(|is_anchor| {
-                let before = gap;
-                gap += usize::from(is_anchor);
-                before
-            })
-            .collect()
+        for (at, (old, stays)) in self.old_of.iter().zip(anchors).enumerate() {
+            match old {
+                None => left.entry(gap).or_default().1.push(at),
+                Some(old) if *stays => {
+                    gap += 1;
+                    if let Some(is_anchor) = is_anchor.get_mut(*old) {
+                        *is_anchor = true;
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        gap = 0;
+        for (at, (taken, is_anchor)) in self.taken.iter().zip(is_anchor).enumerate() {
+            gap += usize::from(is_anchor);
+            if !taken {
+                left.entry(gap).or_default().0.push(at);
+            }
+        }
+        left
     }
 
     /// Pairs what is left by place, and sorts it all.
     fn finish(mut self) -> Alignment {
         let anchors = self.anchors();
-        let gap_of_old = self.gaps();
-        let mut left: BTreeMap<usize, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
-        for (at, gap) in gap_of_old.iter().enumerate() {
-            if self.taken.get(at) == Some(&false) {
-                left.entry(*gap).or_default().0.push(at);
-            }
-        }
-        let mut gap = 0;
-        for (at, old) in self.old_of.iter().enumerate() {
-            if old.is_none() {
-                left.entry(gap).or_default().1.push(at);
-            }
-            if anchors.contains(&at) {
-                gap += 1;
-            }
-        }
+        let left = self.left(&anchors);
         let mut by_place = HashSet::new();
         for (old, new) in left.into_values() {
             for (old, new) in self.in_one_gap(&old, &new) {
@@ -353,7 +321,7 @@ impl<'a> Matching<'a> {
                 Some(old) => alignment.pairs.push(Pair {
                     old: *old,
                     new,
-                    stays: anchors.contains(&new) || by_place.contains(&new),
+                    stays: anchors.get(new) == Some(&true) || by_place.contains(&new),
                     by_place: by_place.contains(&new),
                 }),
                 None => alignment.added.push(new),
@@ -430,6 +398,9 @@ pub(super) fn similarity(old: &Value, new: &Value) -> usize {
 
 /// Indices into `numbers`, which are different from each other, of a longest run that ascends.
 pub(super) fn longest_ascending(numbers: &[usize]) -> Vec<usize> {
+    if numbers.is_sorted() {
+        return (0..numbers.len()).collect();
+    }
     let mut ends: Vec<usize> = Vec::new();
     let mut before: Vec<Option<usize>> = Vec::with_capacity(numbers.len());
     for (at, number) in numbers.iter().enumerate() {

@@ -118,6 +118,32 @@ pub enum MakeError {
 /// # Errors
 /// If a document is too deep or a patch too large, or if the patch fails its proof; a wrong patch is never given.
 pub fn make(request: &Request<'_>) -> Result<Made, MakeError> {
+    let edit = edit(request)?;
+    Ok(Made {
+        operations: edit.operations,
+        notes: edit.notes,
+        wanted: edit.wanted.into_owned(),
+        base: edit.base.into_owned(),
+    })
+}
+
+/// The operations that [`make`] gives, without copies of the documents.
+///
+/// # Errors
+/// As [`make`].
+pub fn make_operations(request: &Request<'_>) -> Result<Vec<Value>, MakeError> {
+    edit(request).map(|edit| edit.operations)
+}
+
+/// [`Made`] with documents that may be the request's.
+struct Edit<'a> {
+    operations: Vec<Value>,
+    notes: Vec<Note>,
+    wanted: Cow<'a, Value>,
+    base: Cow<'a, Value>,
+}
+
+fn edit<'a>(request: &Request<'a>) -> Result<Edit<'a>, MakeError> {
     let documents = [
         ("before", Some(request.before)),
         ("after", Some(request.after)),
@@ -171,11 +197,11 @@ pub fn make(request: &Request<'_>) -> Result<Made, MakeError> {
             format!("the patch is empty: {reason}"),
         ));
     }
-    Ok(Made {
+    Ok(Edit {
         operations,
         notes,
-        wanted: wanted.into_owned(),
-        base: base.into_owned(),
+        wanted,
+        base,
     })
 }
 

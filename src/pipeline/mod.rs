@@ -15,7 +15,8 @@ use serde_json::Value;
 use crate::{
     json::{self, JsString, Json},
     json_patch::{
-        self, Applied, Document, ErrorClass, Gate, Operation, Options, PathPart, Stamp, apply, gate,
+        self, Applied, Document, ErrorClass, Gate, Operation, Options, PathPart, Stamp, Unsendable, apply,
+        gate,
     },
     snapshot::{Assumptions, Column, License, OnPatchError, Project, Snapshot, Software},
 };
@@ -256,6 +257,8 @@ pub struct Rendered {
     /// Fields that a patch took away: path and step.
     removals: Vec<json_patch::Removal>,
     steps: Steps,
+    /// The pod as it is sent, once it was asked for.
+    sent: OnceLock<Result<Value, Unsendable>>,
 }
 
 /// A pod as it is when some operations are left out. Its steps are those of the [`Rendered`] that it comes from.
@@ -270,6 +273,14 @@ pub struct Partial {
 }
 
 impl Rendered {
+    /// The pod as it is sent to Kubernetes: [`Document::to_value`], made once.
+    ///
+    /// # Errors
+    /// As that.
+    pub fn sent(&self) -> Result<&Value, &Unsendable> {
+        self.sent.get_or_init(|| self.pod.to_value()).as_ref()
+    }
+
     /// The pod without some operations (patch and operation, from 0), all patches applied anew.
     pub fn without(&self, left_out: &BTreeSet<(usize, usize)>) -> Partial {
         let mut left_out = left_out.clone();
@@ -549,6 +560,7 @@ impl Site {
             unescaped,
             removals: Vec::new(),
             steps: Steps::default(),
+            sent: OnceLock::new(),
         };
         rendered.apply_patches(assumptions);
         Ok(rendered)
@@ -828,6 +840,12 @@ impl Site {
                 .unwrap_or_else(|| Arc::new(gate_of(text))),
             other => Arc::new(json_patch::gate_value(other)),
         }
+    }
+
+    /// Where the what-if patch breaks CoCalc's check in its file, if it does.
+    pub fn candidate_dropped_at(&self) -> Option<String> {
+        let patch = self.what_if.patch.as_ref()?;
+        patch.dropped_at(&self.gate(&Json::string(&patch.text)))
     }
 
     fn patch(&self, id: &str, gate: Arc<Gate>) -> Patch {

@@ -180,17 +180,15 @@ impl Prepared {
         let mut notes = Notes::default();
         let read = parsed.ok().and_then(|(document, found)| {
             notes = found;
-            let holes: Vec<Hole> = document
-                .leaves()
-                .into_iter()
-                .filter_map(|leaf| {
-                    let text = document.get_str(&keys(&leaf.path))?;
-                    (count(text) > 0).then(|| Hole {
+            let mut holes = Vec::new();
+            document.for_each_text(&mut |path, text| {
+                if count(text) > 0 {
+                    holes.push(Hole {
+                        path: path.to_vec(),
                         text: text.to_owned(),
-                        path: leaf.path,
-                    })
-                })
-                .collect();
+                    });
+                }
+            });
             // As many in the decoded strings as in the raw text: none stands in a name, behind an escape, or
             // in a member that a later one of the same name replaces.
             let in_holes: usize = holes.iter().map(|hole| count(&hole.text)).sum();

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     json::{self, JsString, Json, Map},
-    json_patch::{Gate, Reason, gate},
+    json_patch::{Gate, Reason},
     output::escape,
     snapshot::License,
 };
@@ -63,14 +63,14 @@ impl PatchText {
             .collect()
     }
 
-    /// Where in its file it breaks CoCalc's check, if it does.
-    pub fn dropped_at(&self) -> Option<String> {
+    /// Where in its file it breaks CoCalc's check, if it does; `gate` is what that makes of its text.
+    pub fn dropped_at(&self, gate: &Gate) -> Option<String> {
         let file = self.file.as_ref()?;
-        match gate(&self.text) {
+        match gate {
             Gate::Dropped(Reason::NotJson(error, _)) if !self.converted => {
                 Some(format!("{file}:{}:{}", error.line, error.column))
             }
-            Gate::Dropped(Reason::Operation { index, .. }) => self.places().get(index).cloned(),
+            Gate::Dropped(Reason::Operation { index, .. }) => self.places().get(*index).cloned(),
             Gate::Dropped(_) => Some(file.clone()),
             _ => None,
         }

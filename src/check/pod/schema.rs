@@ -1,9 +1,13 @@
 //! Which fields a Pod has, and what each holds.
 //!
 //! The types of k8s-openapi know it, but only answer while something is decoded into them. So they are decoded
-//! once from a document that says "yes" to every field, and what they ask for is written down.
+//! once from a document that says "yes" to every field, and what they ask for is written down. What has been asked for
+//! already (a container's fields three times, a probe's nine times) is answered with an empty map.
 
-use std::sync::LazyLock;
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
 
 use k8s_openapi::api::core::v1::Pod;
 use serde::{
@@ -16,11 +20,14 @@ use serde::{
 
 use crate::json_patch::Kind;
 
+/// Fields by their names; those of a type are there once.
+type Fields = Arc<[(&'static str, Schema)]>;
+
 /// What a place of a Pod may hold.
 #[derive(Debug)]
 pub(crate) enum Schema {
     /// A map with these fields and no others.
-    Struct(Vec<(&'static str, Schema)>),
+    Struct(Fields),
     /// A list of such elements.
     List(Box<Schema>),
     /// A map from any key to such a value.
@@ -77,6 +84,7 @@ pub(crate) fn pod() -> &'static Schema {
         // A test sees that the trace reaches the last field.
         let _ = Pod::deserialize(Tracer {
             found: &mut schema,
+            known: &mut HashMap::new(),
             is_root: true,
         });
         schema
@@ -102,16 +110,21 @@ impl serde::de::Error for Unexpected {
     }
 }
 
+/// The structs that were traced, by name and where their list of fields is.
+type Known = HashMap<(&'static str, *const &'static str), Fields>;
+
 /// A document that has everything it is asked for, and one of each.
 struct Tracer<'s> {
     found: &'s mut Schema,
+    known: &'s mut Known,
     is_root: bool,
 }
 
 impl<'s> Tracer<'s> {
-    fn below(found: &'s mut Schema) -> Self {
+    fn below(found: &'s mut Schema, known: &'s mut Known) -> Self {
         Self {
             found,
+            known,
             is_root: false,
         }
     }
@@ -179,26 +192,28 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unexpected> {
         let mut element = Schema::Any;
-        let result = visitor.visit_seq(One(Some(&mut element)));
+        let result = visitor.visit_seq(One(Some(Tracer::below(&mut element, self.known))));
         *self.found = Schema::List(Box::new(element));
         result
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unexpected> {
         let mut value = Schema::Any;
-        let result = visitor.visit_map(One(Some(&mut value)));
+        let result = visitor.visit_map(One(Some(Tracer::below(&mut value, self.known))));
         *self.found = Schema::Map(Box::new(value));
         result
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Unexpected> {
         // k8s-openapi compares these two of a Pod itself.
         let own = |name: &str| self.is_root && matches!(name, "apiVersion" | "kind");
+        let key = (name, fields.as_ptr());
+        let known = self.known.get(&key).cloned();
         let mut found = Vec::with_capacity(fields.len());
         found.extend(
             fields
@@ -206,12 +221,15 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
                 .filter(|name| own(name))
                 .map(|name| (*name, Schema::Text)),
         );
-        let asked: Vec<&'static str> = fields.iter().copied().filter(|name| !own(name)).collect();
-        let result = visitor.visit_map(Fields {
-            asked: asked.into_iter(),
+        let asked = fields.iter().filter(|name| known.is_none() && !own(name));
+        let result = visitor.visit_map(Asked {
+            asked: &mut asked.copied(),
             name: "",
             found: &mut found,
+            known: self.known,
         });
+        let found = known.unwrap_or_else(|| found.into());
+        self.known.insert(key, found.clone());
         *self.found = Schema::Struct(found);
         result
     }
@@ -257,7 +275,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
 }
 
 /// The one element of a list, or the one member of a map.
-struct One<'s>(Option<&'s mut Schema>);
+struct One<'s>(Option<Tracer<'s>>);
 
 impl<'de> SeqAccess<'de> for One<'_> {
     type Error = Unexpected;
@@ -266,10 +284,7 @@ impl<'de> SeqAccess<'de> for One<'_> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Unexpected> {
-        self.0
-            .take()
-            .map(|found| seed.deserialize(Tracer::below(found)))
-            .transpose()
+        self.0.take().map(|tracer| seed.deserialize(tracer)).transpose()
     }
 }
 
@@ -284,17 +299,18 @@ impl<'de> MapAccess<'de> for One<'_> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Unexpected> {
-        seed.deserialize(Tracer::below(self.0.take().ok_or(Unexpected)?))
+        seed.deserialize(self.0.take().ok_or(Unexpected)?)
     }
 }
 
-struct Fields<'s> {
-    asked: std::vec::IntoIter<&'static str>,
+struct Asked<'s> {
+    asked: &'s mut dyn Iterator<Item = &'static str>,
     name: &'static str,
     found: &'s mut Vec<(&'static str, Schema)>,
+    known: &'s mut Known,
 }
 
-impl<'de> MapAccess<'de> for Fields<'_> {
+impl<'de> MapAccess<'de> for Asked<'_> {
     type Error = Unexpected;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Unexpected> {
@@ -307,7 +323,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Unexpected> {
         let mut field = Schema::Any;
-        let result = seed.deserialize(Tracer::below(&mut field));
+        let result = seed.deserialize(Tracer::below(&mut field, self.known));
         self.found.push((self.name, field));
         result
     }
