@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
 use crate::output::ui::{ColorChoice, Ui};
 
@@ -98,7 +98,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         // Whoever asks for candidates is typing: no message helps.
         return complete::complete(&Ui::new(ColorChoice::Never), Cli::command(), words).unwrap_or(Exit::No);
     }
-    let cli = match Cli::try_parse_from(&args) {
+    let mut command = Cli::command();
+    let parsed = command.try_get_matches_from_mut(&args).and_then(|mut matches| {
+        Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    });
+    leave(command);
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &args),
     };
@@ -134,6 +139,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
             error.exit
         }
     }
+}
+
+/// Leaves a large value to the end of the process, which frees it in no time.
+fn leave<T>(value: T) {
+    std::mem::forget(value);
 }
 
 /// kubectl's manner: the message, then where to look.

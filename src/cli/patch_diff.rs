@@ -46,6 +46,7 @@ use super::{
     database::Need,
     editor::{self, Edited},
     external_diff::ExternalDiff,
+    leave,
     render::failure_text,
     report::{FailOn, Report},
     select::ProjectArgs,
@@ -415,6 +416,7 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comp
         report.places = patch.places();
     }
     report.operations = operations.into_iter().zip(applied.effects).collect();
+    leave((original, document));
     if comparison.after.get("kind").and_then(Value::as_str) == Some("Pod") {
         comparison.judge_pod();
     }
@@ -1432,6 +1434,7 @@ fn print(ui: &Ui, args: &Args, compared: Compared) -> Result<Exit, CommandError>
                 }
             };
             out.write_all(json_output::pretty(&value).as_bytes())?;
+            leave(value);
         }
     }
     out.finish()?;
@@ -1468,6 +1471,7 @@ fn print(ui: &Ui, args: &Args, compared: Compared) -> Result<Exit, CommandError>
             "{known} finding{s} not shown: the same as under the present template"
         ));
     }
+    leave(comparisons);
     let worst = report.finish();
     Ok(exit.worst(match args.fail_on {
         Some(fail_on) if fails || worst.is_some_and(|worst| worst >= fail_on.into()) => Exit::No,
