@@ -392,9 +392,9 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comp
             .collect();
         // What CoCalc drops may be a good patch, and the reverse.
         let verdict = match report.dropped {
-            Some(_) => strict_text(&comparison.before, &patch.text).map(|_| ()),
+            Some(_) => strict_text(&comparison.before, &patch.text).map(leave),
             None => strict(&comparison.before, &values)
-                .map(|_| ())
+                .map(leave)
                 .map_err(|rejected| rejected.to_string()),
         };
         comparison.rfc6902 = Some(verdict.clone());
@@ -416,7 +416,6 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comp
         report.places = patch.places();
     }
     report.operations = operations.into_iter().zip(applied.effects).collect();
-    leave((original, document));
     if comparison.after.get("kind").and_then(Value::as_str) == Some("Pod") {
         comparison.judge_pod();
     }
@@ -434,7 +433,8 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comp
         ));
     }
     comparison.patches.push(report);
-    comparison.made = made_to_print(args, &comparison.before, &comparison.after);
+    comparison.made = made_to_print(args, &comparison.before, &comparison.after, Some(&original));
+    leave((original, document));
     Ok(comparison)
 }
 
@@ -623,7 +623,7 @@ fn project(
         ],
     };
     let [before_label, after_label] = labels.map(|label| format!("{name}  {label}"));
-    let made = made_to_print(args, &before, &after);
+    let made = made_to_print(args, &before, &after, None);
     let mut comparison = Comparison::new((before, before_label), (after, after_label));
     comparison.project_id = Some(subject.project_id.to_owned());
     comparison.findings = check::findings(site, subject, &rendered);
@@ -710,7 +710,7 @@ fn live(
     comparison.project_id = Some(subject.project_id.to_owned());
     comparison.findings = check::findings(site, subject, &rendered);
     comparison.rendered = Some((Side::After, rendered));
-    comparison.made = made_to_print(args, &pod, &live);
+    comparison.made = made_to_print(args, &pod, &live, None);
     Ok(comparison)
 }
 
@@ -1583,10 +1583,16 @@ fn diffs(ui: &Ui, args: &Args, many: bool, comparisons: &mut [Comparison]) -> St
     result
 }
 
-/// The patch of a comparison whose patch is only printed.
-fn made_to_print(args: &Args, before: &Value, after: &Value) -> Option<Result<Vec<Value>, String>> {
+/// The patch of a comparison whose patch is only printed. `read` is the document before, if it is at hand.
+fn made_to_print(
+    args: &Args,
+    before: &Value,
+    after: &Value,
+    read: Option<&Document>,
+) -> Option<Result<Vec<Value>, String>> {
     (args.output != Format::Diff).then(|| {
-        patch_diff::make_operations(&request(args, before, after, None)).map_err(|error| error.to_string())
+        let request = request(args, before, after, None);
+        patch_diff::make_operations(&request, read).map_err(|error| error.to_string())
     })
 }
 
