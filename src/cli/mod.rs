@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 use crate::output::ui::{ColorChoice, Ui};
 
@@ -98,12 +98,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
         // Whoever asks for candidates is typing: no message helps.
         return complete::complete(&Ui::new(ColorChoice::Never), Cli::command(), words).unwrap_or(Exit::No);
     }
-    let mut command = Cli::command();
-    let parsed = command.try_get_matches_from_mut(&args).and_then(|mut matches| {
-        Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
-    });
-    leave(command);
-    let cli = match parsed {
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &args),
     };

@@ -392,9 +392,9 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comp
             .collect();
         // What CoCalc drops may be a good patch, and the reverse.
         let verdict = match report.dropped {
-            Some(_) => strict_text(&comparison.before, &patch.text).map(leave),
+            Some(_) => strict_text(&comparison.before, &patch.text).map(|_| ()),
             None => strict(&comparison.before, &values)
-                .map(leave)
+                .map(|_| ())
                 .map_err(|rejected| rejected.to_string()),
         };
         comparison.rfc6902 = Some(verdict.clone());
