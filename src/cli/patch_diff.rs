@@ -46,6 +46,7 @@ use super::{
     database::Need,
     editor::{self, Edited},
     external_diff::ExternalDiff,
+    leave,
     render::failure_text,
     report::{FailOn, Report},
     select::ProjectArgs,
@@ -432,7 +433,8 @@ fn patched_file(ui: &Ui, args: &Args, file: &Path, before: Value) -> Result<Comp
         ));
     }
     comparison.patches.push(report);
-    comparison.made = made_to_print(args, &comparison.before, &comparison.after);
+    comparison.made = made_to_print(args, &comparison.before, &comparison.after, Some(&original));
+    leave((original, document));
     Ok(comparison)
 }
 
@@ -621,7 +623,7 @@ fn project(
         ],
     };
     let [before_label, after_label] = labels.map(|label| format!("{name}  {label}"));
-    let made = made_to_print(args, &before, &after);
+    let made = made_to_print(args, &before, &after, None);
     let mut comparison = Comparison::new((before, before_label), (after, after_label));
     comparison.project_id = Some(subject.project_id.to_owned());
     comparison.findings = check::findings(site, subject, &rendered);
@@ -708,7 +710,7 @@ fn live(
     comparison.project_id = Some(subject.project_id.to_owned());
     comparison.findings = check::findings(site, subject, &rendered);
     comparison.rendered = Some((Side::After, rendered));
-    comparison.made = made_to_print(args, &pod, &live);
+    comparison.made = made_to_print(args, &pod, &live, None);
     Ok(comparison)
 }
 
@@ -1432,6 +1434,7 @@ fn print(ui: &Ui, args: &Args, compared: Compared) -> Result<Exit, CommandError>
                 }
             };
             out.write_all(json_output::pretty(&value).as_bytes())?;
+            leave(value);
         }
     }
     out.finish()?;
@@ -1468,6 +1471,7 @@ fn print(ui: &Ui, args: &Args, compared: Compared) -> Result<Exit, CommandError>
             "{known} finding{s} not shown: the same as under the present template"
         ));
     }
+    leave(comparisons);
     let worst = report.finish();
     Ok(exit.worst(match args.fail_on {
         Some(fail_on) if fails || worst.is_some_and(|worst| worst >= fail_on.into()) => Exit::No,
@@ -1579,10 +1583,16 @@ fn diffs(ui: &Ui, args: &Args, many: bool, comparisons: &mut [Comparison]) -> St
     result
 }
 
-/// The patch of a comparison whose patch is only printed.
-fn made_to_print(args: &Args, before: &Value, after: &Value) -> Option<Result<Vec<Value>, String>> {
+/// The patch of a comparison whose patch is only printed. `read` is the document before, if it is at hand.
+fn made_to_print(
+    args: &Args,
+    before: &Value,
+    after: &Value,
+    read: Option<&Document>,
+) -> Option<Result<Vec<Value>, String>> {
     (args.output != Format::Diff).then(|| {
-        patch_diff::make_operations(&request(args, before, after, None)).map_err(|error| error.to_string())
+        let request = request(args, before, after, None);
+        patch_diff::make_operations(&request, read).map_err(|error| error.to_string())
     })
 }
 

@@ -17,6 +17,7 @@ use super::{
     cluster::Purpose,
     connection::ConnectionArgs,
     database::Need,
+    leave,
     report::{FailOn, Placed, Report},
     select::ProjectArgs,
     sources::{SourceArgs, WhatIfArgs, no_template, site},
@@ -178,6 +179,7 @@ pub(super) fn render(ui: &Ui, connection: &ConnectionArgs, args: &Args) -> Resul
             Exit::Done
         };
     }
+    leave((site, sources));
     Ok(exit)
 }
 

@@ -11,7 +11,7 @@ mod string;
 mod value;
 
 pub use read::{
-    Build, Duplicate, Error, MAX_DEPTH, Notes, element_places, parse, parse_to_value, parse_with_notes,
+    Build, Duplicate, Error, MAX_DEPTH, Notes, Text, element_places, parse, parse_to_value, parse_with_notes,
     places, read,
 };
 pub use string::{JsString, is_invisible, must_escape};

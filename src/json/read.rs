@@ -42,6 +42,34 @@ pub struct Duplicate {
     pub offset: usize,
 }
 
+/// A string as it is read: nothing is copied that has no escape.
+#[derive(Clone, Debug)]
+pub enum Text<'t> {
+    /// As it stands in the text.
+    Plain(&'t str),
+    /// Without its escapes.
+    Decoded(JsString),
+}
+
+impl Text<'_> {
+    /// The string; `None` if it holds half of a surrogate pair.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Plain(text) => Some(text),
+            Self::Decoded(text) => text.as_str(),
+        }
+    }
+}
+
+impl From<Text<'_>> for JsString {
+    fn from(text: Text<'_>) -> Self {
+        match text {
+            Text::Plain(text) => text.into(),
+            Text::Decoded(text) => text,
+        }
+    }
+}
+
 /// What the reader makes of a text. [`Json`] is one answer; a document with provenance is another.
 pub trait Build {
     /// A finished value.
@@ -49,15 +77,19 @@ pub trait Build {
     /// The members of an object that is being read.
     type Members: Default;
 
-    /// A scalar and where its text stands (quotes included).
+    /// A scalar and where its text stands.
     fn scalar(&mut self, value: Json, span: Range<usize>) -> Self::Value;
+    /// A string and where its text stands, quotes included.
+    fn string(&mut self, text: Text<'_>, span: Range<usize>) -> Self::Value {
+        self.scalar(Json::String(text.into()), span)
+    }
     /// A list, from its bracket to its bracket.
     fn list(&mut self, elements: Vec<Self::Value>, span: Range<usize>) -> Self::Value;
     /// A member. Returns whether the name was there already; then this value takes the old one's place.
     fn member(
         &mut self,
         members: &mut Self::Members,
-        name: JsString,
+        name: Text<'_>,
         name_span: Range<usize>,
         value: Self::Value,
     ) -> bool;
@@ -77,8 +109,8 @@ impl Build for Plain {
     fn list(&mut self, elements: Vec<Json>, _: Range<usize>) -> Json {
         Json::list(elements)
     }
-    fn member(&mut self, members: &mut Map, name: JsString, _: Range<usize>, value: Json) -> bool {
-        members.insert(name, value).is_some()
+    fn member(&mut self, members: &mut Map, name: Text<'_>, _: Range<usize>, value: Json) -> bool {
+        members.insert(name.into(), value).is_some()
     }
     fn map(&mut self, members: Map, _: Range<usize>) -> Json {
         Json::Map(Arc::new(members))
@@ -109,7 +141,7 @@ pub fn parse_to_value(text: &str) -> Result<(Option<Value>, Notes), Error> {
     /// Whether all strings so far are well-formed.
     struct Values(bool);
     impl Values {
-        fn text(&mut self, text: &JsString) -> String {
+        fn text(&mut self, text: &Text<'_>) -> String {
             self.0 &= text.as_str().is_some();
             text.as_str().unwrap_or_default().to_owned()
         }
@@ -121,9 +153,12 @@ pub fn parse_to_value(text: &str) -> Result<(Option<Value>, Notes), Error> {
             match value {
                 Json::Bool(b) => Value::Bool(b),
                 Json::Number(n) => super::value_from_f64(n),
-                Json::String(s) => Value::String(self.text(&s)),
-                Json::Null | Json::List(_) | Json::Map(_) => Value::Null,
+                // A string is no scalar here.
+                Json::Null | Json::String(_) | Json::List(_) | Json::Map(_) => Value::Null,
             }
+        }
+        fn string(&mut self, text: Text<'_>, _: Range<usize>) -> Value {
+            Value::String(self.text(&text))
         }
         fn list(&mut self, elements: Vec<Value>, _: Range<usize>) -> Value {
             Value::Array(elements)
@@ -131,7 +166,7 @@ pub fn parse_to_value(text: &str) -> Result<(Option<Value>, Notes), Error> {
         fn member(
             &mut self,
             members: &mut Self::Members,
-            name: JsString,
+            name: Text<'_>,
             _: Range<usize>,
             value: Value,
         ) -> bool {
@@ -181,7 +216,10 @@ pub fn element_places(text: &str) -> Vec<(usize, usize)> {
         fn list(&mut self, elements: Vec<Self::Value>, span: Range<usize>) -> Self::Value {
             (span.start, elements.into_iter().map(|(start, _)| start).collect())
         }
-        fn member(&mut self, (): &mut (), _: JsString, _: Range<usize>, _: Self::Value) -> bool {
+        fn string(&mut self, _: Text<'_>, span: Range<usize>) -> Self::Value {
+            (span.start, Vec::new())
+        }
+        fn member(&mut self, (): &mut (), _: Text<'_>, _: Range<usize>, _: Self::Value) -> bool {
             false
         }
         fn map(&mut self, (): (), span: Range<usize>) -> Self::Value {
@@ -234,7 +272,7 @@ struct Reader<'a> {
     notes: Notes,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn error_at(&self, offset: usize, message: impl Into<String>) -> Error {
         let before = &self.text[..offset];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -271,7 +309,10 @@ impl Reader<'_> {
         let start = self.at;
         let scalar = match self.bytes.get(self.at) {
             Some(b'{' | b'[') => return self.container(build),
-            Some(b'"') => Json::String(self.string()?),
+            Some(b'"') => {
+                let text = self.string()?;
+                return Ok(build.string(text, start..self.at));
+            }
             Some(b'-' | b'0'..=b'9') => Json::Number(self.number()?),
             Some(b't') if self.word("true") => Json::Bool(true),
             Some(b'f') if self.word("false") => Json::Bool(false),
@@ -348,7 +389,7 @@ impl Reader<'_> {
                 let value = self.value(build)?;
                 if build.member(&mut members, name.clone(), name_span, value) {
                     self.notes.duplicates.push(Duplicate {
-                        name: name.to_string_lossy(),
+                        name: JsString::from(name).to_string_lossy(),
                         offset: name_start,
                     });
                 }
@@ -395,7 +436,7 @@ impl Reader<'_> {
         self.at - start
     }
 
-    fn string(&mut self) -> Result<JsString, Error> {
+    fn string(&mut self) -> Result<Text<'a>, Error> {
         let start = self.at;
         self.at += 1;
         let mut run = self.at;
@@ -404,13 +445,14 @@ impl Reader<'_> {
         loop {
             match self.bytes.get(self.at) {
                 Some(b'"') => {
-                    let tail = &self.text[run..self.at];
+                    let text: &'a str = self.text;
+                    let tail = &text[run..self.at];
                     self.at += 1;
                     return Ok(match decoded {
-                        None => JsString::from(tail),
+                        None => Text::Plain(tail),
                         Some(mut decoded) => {
                             decoded.push_str(tail);
-                            decoded.finish()
+                            Text::Decoded(decoded.finish())
                         }
                     });
                 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::built_in::BuiltIn;
-use crate::json::{self, Build, JsString, Json, Notes, Unprintable};
+use crate::json::{self, Build, JsString, Json, Notes, Text, Unprintable};
 
 /// Index into the pipeline's own table of steps. Later steps have larger stamps.
 pub type Stamp = u32;
@@ -989,7 +989,8 @@ impl Build for Stamping<'_> {
         }
     }
 
-    fn member(&mut self, reading: &mut Reading, name: JsString, span: Range<usize>, mut value: Slot) -> bool {
+    fn member(&mut self, reading: &mut Reading, name: Text<'_>, span: Range<usize>, mut value: Slot) -> bool {
+        let name = JsString::from(name);
         if let Some(stamp) = (self.stamp)(span) {
             value.put = value.put.max(stamp);
             value.made = value.made_below(stamp);

@@ -139,7 +139,7 @@ struct Matching<'a> {
 
 impl<'a> Matching<'a> {
     fn new(identity: Identity, old: &'a [Value], new: &'a [Value]) -> Self {
-        let mut numbers: HashMap<Key<'a>, u32> = HashMap::new();
+        let mut numbers: HashMap<Key<'a>, u32> = HashMap::with_capacity(old.len().max(new.len()));
         let mut number = |element: &'a Value| {
             let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
             *numbers.entry(identity.key(element)).or_insert(next)

@@ -36,6 +36,7 @@ pub use touched::Touched;
 use crate::{
     check::Severity,
     json::{MAX_DEPTH, js_numbers},
+    json_patch::Document,
     output,
 };
 
@@ -118,7 +119,7 @@ pub enum MakeError {
 /// # Errors
 /// If a document is too deep or a patch too large, or if the patch fails its proof; a wrong patch is never given.
 pub fn make(request: &Request<'_>) -> Result<Made, MakeError> {
-    let edit = edit(request)?;
+    let edit = edit(request, None)?;
     Ok(Made {
         operations: edit.operations,
         notes: edit.notes,
@@ -127,12 +128,13 @@ pub fn make(request: &Request<'_>) -> Result<Made, MakeError> {
     })
 }
 
-/// The operations that [`make`] gives, without copies of the documents.
+/// The operations that [`make`] gives, without copies of the documents. `read` is [`Document::from_value`] of `before`,
+/// if it is at hand.
 ///
 /// # Errors
 /// As [`make`].
-pub fn make_operations(request: &Request<'_>) -> Result<Vec<Value>, MakeError> {
-    edit(request).map(|edit| edit.operations)
+pub fn make_operations(request: &Request<'_>, read: Option<&Document>) -> Result<Vec<Value>, MakeError> {
+    edit(request, read).map(|edit| edit.operations)
 }
 
 /// [`Made`] with documents that may be the request's.
@@ -143,7 +145,7 @@ struct Edit<'a> {
     base: Cow<'a, Value>,
 }
 
-fn edit<'a>(request: &Request<'a>) -> Result<Edit<'a>, MakeError> {
+fn edit<'a>(request: &Request<'a>, read: Option<&Document>) -> Result<Edit<'a>, MakeError> {
     let documents = [
         ("before", Some(request.before)),
         ("after", Some(request.after)),
@@ -178,7 +180,9 @@ fn edit<'a>(request: &Request<'a>) -> Result<Edit<'a>, MakeError> {
         (before.clone(), after.clone())
     };
     let operations = operations::operations(&base, &wanted, request.guards, &mut notes);
-    prove(&base, &operations, &wanted).map_err(|error| match error {
+    let read = read.filter(|_| !is_live).cloned();
+    let document = read.unwrap_or_else(|| Document::from_value(&base, 0));
+    proof::prove_document(&base, &document, &operations, &wanted).map_err(|error| match error {
         ProofError::Limit { reason } => MakeError::TooLarge { reason },
         error => MakeError::Proof(error),
     })?;

@@ -36,7 +36,9 @@ pub(super) fn operations(before: &Value, after: &Value, guards: bool, notes: &mu
         path: String::new(),
         notes: Vec::new(),
     };
-    writer.value("", before, after, Place::Fixed);
+    if before != after {
+        writer.value("", before, after, Place::Fixed);
+    }
     notes.append(&mut writer.notes);
     writer
         .written
@@ -178,10 +180,8 @@ impl Writer {
 
     // Values
 
+    /// What makes one value of another that differs from it.
     fn value(&mut self, name: &str, old: &Value, new: &Value, place: Place) {
-        if old == new {
-            return;
-        }
         match (old, new) {
             (Value::Object(old_map), Value::Object(new_map)) => self.map(name, old_map, new_map, new, place),
             (Value::Array(old), Value::Array(new_list)) => self.list(name, old, new_list, new),
@@ -558,7 +558,7 @@ struct Guards<'a> {
 
 impl<'a> Guards<'a> {
     fn new(identity: Identity, old: &'a [Value]) -> Self {
-        let mut numbers: HashMap<Key<'a>, u32> = HashMap::new();
+        let mut numbers: HashMap<Key<'a>, u32> = HashMap::with_capacity(old.len());
         let mut keys = Vec::with_capacity(old.len());
         let mut twins: Vec<(Vec<usize>, usize)> = Vec::new();
         for (at, element) in old.iter().enumerate() {

@@ -64,7 +64,16 @@ pub enum ProofError {
 /// The first reading in which an operation fails or the result is another document.
 pub fn prove(base: &Value, operations: &[Value], wanted: &Value) -> Result<(), ProofError> {
     let (base, wanted) = (js_numbers(base), js_numbers(wanted));
-    let document = Document::from_value(&base, 0);
+    prove_document(&base, &Document::from_value(&base, 0), operations, &wanted)
+}
+
+/// [`prove`] of a document that is read already, and whose numbers are JavaScript's.
+pub(super) fn prove_document(
+    base: &Value,
+    document: &Document,
+    operations: &[Value],
+    wanted: &Value,
+) -> Result<(), ProofError> {
     let parsed: Vec<Operation> = operations
         .iter()
         .map(|operation| Operation::new(&Json::from(operation)))
@@ -81,7 +90,7 @@ pub fn prove(base: &Value, operations: &[Value], wanted: &Value) -> Result<(), P
                 operation: failure.operation,
                 reason: failure.message,
             }),
-            None if document.is_value(&wanted) => Ok(()),
+            None if document.is_value(wanted) => Ok(()),
             None => Err(ProofError::Differs { reading }),
         }
     };
@@ -91,7 +100,7 @@ pub fn prove(base: &Value, operations: &[Value], wanted: &Value) -> Result<(), P
         return read(Reading::CoCalc, false).and(Err(error));
     }
     let reading = Reading::Rfc6902;
-    let mut result = base.into_owned();
+    let mut result = base.clone();
     match strict_in_place(&mut result, operations) {
         Ok(()) if result == *wanted => Ok(()),
         Ok(()) => Err(ProofError::Differs { reading }),

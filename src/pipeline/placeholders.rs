@@ -195,24 +195,30 @@ pub(super) enum Piece {
     Hole(Placeholder),
 }
 
+/// The placeholders in a text and where they stand, from its start to its end.
+pub(super) fn occurrences(text: &str) -> impl Iterator<Item = (usize, Placeholder)> {
+    text.match_indices('{').filter_map(|(at, _)| {
+        let rest = text.get(at..)?;
+        let here = |p: &Placeholder| rest.starts_with(p.text());
+        Some((at, Placeholder::ALL.into_iter().find(here)?))
+    })
+}
+
 /// The parts of a string of the template.
 pub(super) fn pieces(pattern: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
-    let mut rest = pattern;
-    while let Some((at, placeholder)) = Placeholder::ALL
-        .into_iter()
-        .filter_map(|p| rest.find(p.text()).map(|at| (at, p)))
-        .min()
-    {
-        if at > 0 {
-            pieces.push(Piece::Text(rest[..at].to_owned()));
+    let mut done = 0;
+    let text = |from: usize, to: usize, pieces: &mut Vec<Piece>| {
+        if from < to {
+            pieces.push(Piece::Text(pattern[from..to].to_owned()));
         }
+    };
+    for (at, placeholder) in occurrences(pattern) {
+        text(done, at, &mut pieces);
         pieces.push(Piece::Hole(placeholder));
-        rest = &rest[at + placeholder.text().len()..];
+        done = at + placeholder.text().len();
     }
-    if !rest.is_empty() {
-        pieces.push(Piece::Text(rest.to_owned()));
-    }
+    text(done, pattern.len(), &mut pieces);
     pieces
 }
 

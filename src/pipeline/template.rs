@@ -18,7 +18,7 @@ use crate::{
 pub use crate::json_patch::PathPart as Part;
 
 use super::{
-    placeholders::{Piece, Placeholder, Values, misspelt, pieces, words_in_braces},
+    placeholders::{Piece, Placeholder, Values, misspelt, occurrences, pieces, words_in_braces},
     provenance::{TEMPLATE, keys},
 };
 
@@ -149,27 +149,17 @@ pub struct Filled {
     pub left: Vec<Placeholder>,
 }
 
-/// How many placeholders stand in a text.
-fn count(text: &str) -> usize {
-    // Nearly no string has a brace.
-    let Some(first) = text.find('{') else { return 0 };
-    let text = &text[first..];
-    Placeholder::ALL
-        .iter()
-        .map(|p| text.matches(p.text()).count())
-        .sum()
-}
-
 impl Prepared {
     /// Reads a template for the first time. A text that is no JSON is told when it is filled.
     pub fn new(template: &snapshot::Template) -> Self {
         let text = template.text.clone();
-        let in_text = count(&text);
+        let (in_text, used) =
+            occurrences(&text).fold((0_usize, 0), |(count, used), (_, p)| (count + 1, used | p.bit()));
         let mut in_values = 0;
         let parsed = Document::parse(
             &text,
             &mut |span: Range<usize>| {
-                let count = count(&text[span.clone()]);
+                let count = occurrences(&text[span.clone()]).count();
                 if count > 0 && !is_name(&text, &span) {
                     in_values += count;
                 }
@@ -182,7 +172,7 @@ impl Prepared {
             notes = found;
             let mut holes = Vec::new();
             document.for_each_text(&mut |path, text| {
-                if count(text) > 0 {
+                if occurrences(text).next().is_some() {
                     holes.push(Hole {
                         path: path.to_vec(),
                         text: text.to_owned(),
@@ -191,7 +181,7 @@ impl Prepared {
             });
             // As many in the decoded strings as in the raw text: none stands in a name, behind an escape, or
             // in a member that a later one of the same name replaces.
-            let in_holes: usize = holes.iter().map(|hole| count(&hole.text)).sum();
+            let in_holes: usize = holes.iter().map(|hole| occurrences(&hole.text).count()).sum();
             (in_values == in_text && in_holes == in_text).then(|| {
                 let pieces = holes
                     .iter()
@@ -218,10 +208,6 @@ impl Prepared {
             .collect();
         misspelt.sort();
         misspelt.dedup();
-        let used = Placeholder::ALL
-            .iter()
-            .filter(|p| text.contains(p.text()))
-            .fold(0, |all, p| all | p.bit());
         Self {
             text,
             source: template.source.clone(),

@@ -4,7 +4,7 @@
 //! cursor: asking it for what is not there, or is of another type, gives nothing. What is of a wrong type is
 //! told by decoding, once.
 
-use std::{fmt::Write as _, rc::Rc};
+use std::{cell::OnceCell, fmt::Write as _, rc::Rc};
 
 use serde_json::Value;
 
@@ -29,16 +29,25 @@ struct Trail<'v> {
     part: Part<'v>,
 }
 
-/// A value of the pod and where it stands. Cheap to clone.
+/// A value of the pod and where it stands. Cheap to clone, and most go no further: the way is only put down where there
+/// is something below.
 #[derive(Clone, Debug)]
 pub(super) struct At<'v> {
     value: &'v Value,
-    trail: Option<Rc<Trail<'v>>>,
+    part: Option<Part<'v>>,
+    up: Option<Rc<Trail<'v>>>,
+    /// The way here, once somebody went on from here.
+    trail: OnceCell<Rc<Trail<'v>>>,
 }
 
 impl<'v> At<'v> {
     pub(super) fn root(value: &'v Value) -> Self {
-        Self { value, trail: None }
+        Self {
+            value,
+            part: None,
+            up: None,
+            trail: OnceCell::new(),
+        }
     }
 
     pub(super) fn value(&self) -> &'v Value {
@@ -46,12 +55,20 @@ impl<'v> At<'v> {
     }
 
     fn below(&self, value: &'v Value, part: Part<'v>) -> Self {
+        let trail = |part| {
+            let new = || {
+                Rc::new(Trail {
+                    up: self.up.clone(),
+                    part,
+                })
+            };
+            self.trail.get_or_init(new).clone()
+        };
         Self {
             value,
-            trail: Some(Rc::new(Trail {
-                up: self.trail.clone(),
-                part,
-            })),
+            part: Some(part),
+            up: self.part.map(trail),
+            trail: OnceCell::new(),
         }
     }
 
@@ -129,11 +146,11 @@ impl<'v> At<'v> {
     }
 
     fn parts(&self) -> Vec<Part<'v>> {
-        let mut parts = Vec::new();
-        let mut trail = self.trail.as_ref();
-        while let Some(step) = trail {
+        let mut parts: Vec<Part<'v>> = self.part.into_iter().collect();
+        let mut up = self.up.as_ref();
+        while let Some(step) = up {
             parts.push(step.part);
-            trail = step.up.as_ref();
+            up = step.up.as_ref();
         }
         parts.reverse();
         parts

@@ -42,7 +42,7 @@ pub fn check_change(before: &Value, after: &Value) -> Vec<PodFinding> {
 
 /// The elements of a list by their names; of twins the first.
 fn by_name<'v>(list: &At<'v>) -> HashMap<&'v str, At<'v>> {
-    let mut found = HashMap::new();
+    let mut found = HashMap::with_capacity(list.len());
     for element in list.items() {
         found.entry(element.get("name").text()).or_insert(element);
     }
@@ -189,7 +189,7 @@ fn host(before: &At<'_>, after: &At<'_>, report: &mut Report) {
 }
 
 /// A volume that the patches added, or whose last mount they removed.
-fn unmounted(before: &At<'_>, after: &At<'_>, report: &mut Report) {
+fn unmounted<'v>(before: &At<'v>, after: &At<'v>, report: &mut Report) {
     fn used<'v>(pod: &At<'v>) -> HashSet<&'v str> {
         ["initContainers", "containers", "ephemeralContainers"]
             .into_iter()

@@ -371,8 +371,8 @@ fn mounts(container: &At<'_>, around: &Surroundings<'_, '_>, report: &mut Report
     let devices = container.get("volumeDevices");
     let device_paths: HashSet<&str> = devices.items().map(|d| d.get("devicePath").text()).collect();
     let device_names: HashSet<&str> = devices.items().map(|d| d.get("name").text()).collect();
-    let mut taken: HashMap<&str, At<'_>> = HashMap::new();
-    let mut places: HashMap<String, At<'_>> = HashMap::new();
+    let mut taken: HashMap<&str, At<'_>> = HashMap::with_capacity(list.len());
+    let mut places: HashMap<String, At<'_>> = HashMap::with_capacity(list.len());
     let told = |name: &str| format!("{}.{name}", list.field());
     for mount in list.items() {
         let (name, path) = (mount.get("name"), mount.get("mountPath"));

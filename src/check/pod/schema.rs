@@ -214,7 +214,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         let own = |name: &str| self.is_root && matches!(name, "apiVersion" | "kind");
         let key = (name, fields.as_ptr());
         let known = self.known.get(&key).cloned();
-        let mut found = Vec::with_capacity(fields.len());
+        let mut found = Vec::with_capacity(if known.is_some() { 0 } else { fields.len() });
         found.extend(
             fields
                 .iter()

@@ -105,9 +105,9 @@ impl<'v> Volumes<'v> {
 }
 
 pub(super) fn volumes<'v>(pod: &At<'v>, report: &mut Report) -> Volumes<'v> {
-    let mut by_name: HashMap<&str, At<'v>> = HashMap::new();
     let pod_name = pod.at(&["metadata", "name"]).text();
     let list = pod.at(&["spec", "volumes"]);
+    let mut by_name: HashMap<&str, At<'v>> = HashMap::with_capacity(list.len());
     let created: HashSet<String> = list
         .items()
         .filter(|volume| volume.get("ephemeral").is_set() && !pod_name.is_empty())

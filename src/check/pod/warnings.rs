@@ -358,8 +358,9 @@ fn null_selectors(spec: &At<'_>, report: &mut Report) {
 
 /// A later variable may extend an earlier one: `PATH=$(PATH):/opt/bin`.
 fn same_variable(container: &At<'_>, report: &mut Report) {
-    let mut seen: HashMap<&str, At<'_>> = HashMap::new();
-    for variable in container.get("env").items() {
+    let env = container.get("env");
+    let mut seen: HashMap<&str, At<'_>> = HashMap::with_capacity(env.len());
+    for variable in env.items() {
         let name = variable.get("name");
         let Some(first) = seen.insert(name.text(), variable.clone()) else {
             continue;
