@@ -70,9 +70,14 @@ fn close(empty: bool, level: Option<usize>, text: &mut String) {
 }
 
 fn new_line(level: usize, text: &mut String) {
-    text.push('\n');
-    for _ in 0..level {
-        text.push_str("    ");
+    const LEVELS: &str = "\n                                                                ";
+    let indent = 4 * level;
+    match LEVELS.get(..=indent) {
+        Some(line) => text.push_str(line),
+        None => {
+            text.push('\n');
+            text.extend(std::iter::repeat_n(' ', indent));
+        }
     }
 }
 

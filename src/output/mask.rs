@@ -24,16 +24,18 @@ pub(crate) fn is_secret(name: &str) -> bool {
     } else {
         Cow::Owned(name.to_uppercase())
     };
-    let rest = |at: usize| capitals.as_bytes().get(at..).unwrap_or_default();
-    let begins = |rest: &[u8], word: &str| {
-        rest.get(..word.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
-    };
+    let bytes = capitals.as_bytes();
     capitals.eq_ignore_ascii_case(EXTRA_ENV)
-        || (0..capitals.len()).any(|at| {
-            ["TOKEN", "SECRET", "PASSWORD", "KEY"]
-                .iter()
-                .any(|word| begins(rest(at), word))
+        || bytes.iter().enumerate().any(|(at, first)| {
+            let word = match first.to_ascii_uppercase() {
+                b'T' => "TOKEN",
+                b'S' => "SECRET",
+                b'P' => "PASSWORD",
+                b'K' => "KEY",
+                _ => return false,
+            };
+            let found = bytes.get(at..at + word.len());
+            found.is_some_and(|found| found.eq_ignore_ascii_case(word.as_bytes()))
         })
 }
 
@@ -179,7 +181,10 @@ fn without_encoded<'m>(text: &str, mark: &mut dyn FnMut(&str) -> &'m str) -> Opt
 
 /// The next base64 of what begins with `{"`, what stands before it and what behind.
 fn next_encoded(text: &str) -> Option<(&str, &str, &str)> {
-    // Hardly any string has a `J`, and one letter is found faster than three.
+    // Hardly any string has a `J`. Without a way out of the loop many bytes are looked at in one step.
+    if !text.bytes().fold(false, |any, byte| any | (byte == b'J')) {
+        return None;
+    }
     let mut rare = text.match_indices('J').map(|(at, _)| at);
     let start = rare.find_map(|at| {
         at.checked_sub(2)

@@ -518,6 +518,10 @@ pub(super) fn plain_path(path: &str) -> String {
 }
 
 fn devices(container: &At<'_>, around: &Surroundings<'_, '_>, report: &mut Report) {
+    let list = container.get("volumeDevices");
+    if list.len() == 0 {
+        return;
+    }
     let mount_paths: HashSet<&str> = container
         .get("volumeMounts")
         .items()
@@ -528,8 +532,7 @@ fn devices(container: &At<'_>, around: &Surroundings<'_, '_>, report: &mut Repor
         .items()
         .map(|mount| mount.get("name").text())
         .collect();
-    let list = container.get("volumeDevices");
-    if list.len() > 0 && !around.host_users() {
+    if !around.host_users() {
         report.error("pod-forbidden", &list, "it excludes hostUsers: false");
     }
     let (mut seen_names, mut seen_paths) = (HashSet::new(), HashSet::new());
