@@ -386,13 +386,14 @@ impl Rendered {
         lost
     }
 
-    /// The step that took away the field at this path, if one did and nothing stands there again.
+    /// The step that took away the field at this path, or something above it, if one did and nothing stands there again.
     pub fn removed_by(&self, path: &[PathPart]) -> Option<Stamp> {
         if self.pod.exists(&keys(path)) {
             return None;
         }
         let mut removals = self.removals.iter().rev();
-        removals.find(|gone| gone.path == path).map(|gone| gone.stamp)
+        let gone = removals.find(|gone| path.starts_with(&gone.path) && !self.pod.exists(&keys(&gone.path)));
+        gone.map(|gone| gone.stamp)
     }
 
     /// What patches took away, first to last.

@@ -1171,3 +1171,17 @@ fn a_hunk_names_every_operation_behind_it() {
         .code(1)
         .prints(" <- what-if op 3, what-if op 1, what-if op 2, what-if op 4\n");
 }
+
+#[test]
+fn what_went_with_something_above_it_is_blamed_on_whoever_removed_that() {
+    for patch in [
+        r#"[{"op":"remove","path":"/metadata/labels"}]"#,
+        r#"[{"op":"move","from":"/metadata/labels","path":"/metadata/annotations"}]"#,
+    ] {
+        Sandbox::new()
+            .run(&["patch-diff", "--example", "-p", patch])
+            .code(1)
+            .says("error: metadata.labels.run: it was \"project\" and is gone: ")
+            .says("would lose the pod (license \"what-if\" ffffffff, operation 1) [project-identity]");
+    }
+}
